@@ -1,0 +1,48 @@
+# One command each; everything a fresh machine lacks is set up first, into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## say what there is
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+.PHONY: setup
+setup: $(VENV)/.installed  ## set up .venv, nothing else
+
+$(VENV)/.installed: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: serve
+serve: setup  ## run the gateway on its embedded default (objects in ./data)
+	@$(BIN)/gateway serve $(ARGS)
+
+.PHONY: test
+test: setup  ## run the tests
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: check
+check: setup  ## formatting, lint, types, layers, docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: setup  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: lock
+lock: setup  ## renew the locked dependencies (needs uv)
+	uv pip compile pyproject.toml --upgrade --generate-hashes --universal --python-version 3.11 -q -o requirements/runtime.txt
+	uv pip compile pyproject.toml --upgrade --group dev --generate-hashes --universal --python-version 3.11 -q -o requirements/dev.txt
+
+.PHONY: clean
+clean:  ## remove what make set up
+	rm -rf $(VENV) .ruff_cache .mypy_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Who asks, and may they: signatures, keys, rights, access control lists."""

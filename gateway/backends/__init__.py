@@ -1,0 +1,1 @@
+"""The storages themselves: they know their disk or network, and nothing above."""

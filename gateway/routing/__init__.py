@@ -1,0 +1,1 @@
+"""Storages made of storages: every class here is a Backend around Backends."""

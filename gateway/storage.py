@@ -1,0 +1,355 @@
+"""What every storage can do. READ THIS FIRST.
+
+Everything below the operations is a `Backend`: the leaves (a disk, a cloud) and the wrappers around them (a router,
+a mirror), so they stack and one contract suite (`tests/backends/contract.py`) holds for all of them.
+
+Sizes and offsets are bytes, times are UTC, header and metadata names are lower case, ETags stand without quotes.
+A backend raises `S3Error`s only; "not found" means that the storage said so, never that it could not be asked.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, NamedTuple, Protocol
+
+from gateway.checksums import Checksum, Digest
+from gateway.conditions import ANY_STATE, Conditions
+from gateway.errors import EntityTooLarge, IncompleteBody
+
+PIECE: Final = 256 * 1024  # how much of a body is hashed and passed on at once
+SMALL: Final = 64 * 1024  # up to here it is cheaper to do a thing at once than to hand it to a thread
+
+
+class Address(NamedTuple):
+    """Where an object is. With an empty key: the bucket itself."""
+
+    bucket: str
+    key: str = ""
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BucketInfo:
+    """What is known of a bucket. Labels are the gateway's own notes (owner, acl), never shown as metadata."""
+
+    name: str
+    created: datetime
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a multipart upload, or of the object made from it."""
+
+    number: int
+    etag: str
+    size: int
+    modified: datetime | None = None
+    checksum: Checksum | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a HEAD tells."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+    headers: Mapping[str, str] = field(
+        default_factory=dict
+    )  # content-type, cache-control, ...: as the client gave them
+    metadata: Mapping[str, str] = field(default_factory=dict)  # x-amz-meta-..., the prefix removed
+    labels: Mapping[str, str] = field(default_factory=dict)  # the gateway's own notes: owner, acl
+    checksum: Checksum | None = None
+    part_count: int = 0  # 0: not from a multipart upload
+    parts: Sequence[Part] = ()  # only where ReadOptions.parts asked for them
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Which bytes are wanted, and when.
+
+    `range`: bytes=0-9 is slice(0, 10), bytes=5- is slice(5, None), bytes=-5 is slice(-5, None). A range that holds
+    no byte of the object raises InvalidRange, whatever the backend. `part` asks for the bytes of one part
+    (1 … 10000; part 1 of an object that is not multipart is the whole of it; beyond the last: InvalidPartNumber).
+    `parts` asks for `ObjectInfo.parts`, which cost an extra look.
+    """
+
+    range: slice | None = None
+    part: int | None = None
+    conditions: Conditions = ANY_STATE
+    parts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What is stored beside the bytes, and under which condition anything is stored at all.
+
+    `checksum` names the algorithm whose value is kept with the object, and `composite` is its type where an upload
+    has parts; a declared value is checked by the Body, not here.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    conditions: Conditions = ANY_STATE
+    checksum: str = "CRC64NVME"
+    composite: bool = False
+
+
+class Body:
+    """An upload: its bytes can be read once, and what was promised of them is checked on the way.
+
+    Iterating yields pieces of about PIECE bytes. The last piece is held back until the length is right and every
+    check has passed; a failed check raises its S3Error instead, so that a backend which stores only what was
+    iterated to the end never stores a wrong body. `size` is None where the sender does not say it beforehand.
+    `started` tells that bytes were taken: from then on no other backend can be tried.
+    """
+
+    def __init__(self, chunks: AsyncIterable[bytes], size: int | None, *, limit: int | None = None) -> None:
+        self.size = size
+        self.limit = limit
+        self.started = False
+        self.received = 0
+        self.trailers: dict[str, str] = {}
+        self.digest = Digest()
+        self._chunks = chunks
+        self._checks: list[Callable[[], None]] = []
+
+    def check(self, check: Callable[[], None]) -> None:
+        """Have `check` called after the last byte and before the last piece is passed on; it raises an S3Error."""
+        self._checks.append(check)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the bytes, hashing as they pass. Raises IncompleteBody, EntityTooLarge, or what a check raises."""
+        self.started = True
+        held = b""
+        async for piece in _pieces(self._chunks):
+            self.received += len(piece)
+            self._refuse_excess()
+            if len(piece) > SMALL and self.digest.algorithms:
+                await asyncio.to_thread(self.digest.update, piece)
+            else:
+                self.digest.update(piece)
+            if held:
+                yield held
+            held = piece
+        self._settle()
+        if held:
+            yield held
+
+    async def read(self) -> bytes:
+        """Return the whole body; only for what is known to be small."""
+        return b"".join([piece async for piece in self])
+
+    def _refuse_excess(self) -> None:
+        if self.limit is not None and self.received > self.limit:
+            raise EntityTooLarge(ProposedSize=str(self.received), MaxSizeAllowed=str(self.limit))
+        if self.size is not None and self.received > self.size:
+            raise IncompleteBody
+
+    def _settle(self) -> None:
+        if self.size is not None and self.received != self.size:
+            raise IncompleteBody
+        for check in self._checks:
+            check()
+
+
+async def _pieces(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Gather small chunks, so that hashing and writing are done a piece at a time."""
+    gathered: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= PIECE:
+            yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
+            gathered, size = [], 0
+    if size:
+        yield b"".join(gathered)
+
+
+class File(NamedTuple):
+    """An open file whose bytes from `offset` on are wanted, for the kernel to send. Its Download closes it."""
+
+    descriptor: int
+    offset: int
+
+
+class Download(NamedTuple):
+    """An open object: `content` holds the bytes [start, stop) of it. Leaving its context frees what it holds."""
+
+    info: ObjectInfo
+    start: int
+    stop: int
+    content: bytes | File | AsyncIterator[bytes]
+
+
+class ListQuery(NamedTuple):
+    """Which part of a listing is wanted.
+
+    Items, keys and common prefixes alike, come in the byte order of their UTF-8. An item is listed if it comes after
+    `after`; a common prefix also if `after` lies inside it, because keys that follow are still to be told.
+    """
+
+    prefix: str = ""
+    delimiter: str = ""
+    after: str = ""
+    limit: int = 1000
+
+
+class ListPage(NamedTuple):
+    """`last` is the last item of the page if more follow, to be given as the next `after`; "" ends the listing."""
+
+    objects: Sequence[ObjectInfo]  # without headers, metadata and parts where those cost an extra look
+    prefixes: Sequence[str]
+    last: str = ""
+
+
+class Upload(NamedTuple):
+    """A multipart upload, by the object it will become and its id."""
+
+    at: Address
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadInfo:
+    """What was said when an upload was created."""
+
+    upload: Upload
+    initiated: datetime
+    options: WriteOptions
+
+
+class UploadQuery(NamedTuple):
+    """As ListQuery; with `after_id`, further uploads of the key `after` itself are wanted, those after that id."""
+
+    prefix: str = ""
+    delimiter: str = ""
+    after: str = ""
+    after_id: str = ""
+    limit: int = 1000
+
+
+class UploadPage(NamedTuple):
+    """Uploads in the order of key and then age. `last` and `last_id` are the next markers, "" at the end."""
+
+    uploads: Sequence[UploadInfo]
+    prefixes: Sequence[str]
+    last: str = ""
+    last_id: str = ""
+
+
+class PartPage(NamedTuple):
+    """A page of parts, by number. `last` is the last number of the page if more follow, else 0."""
+
+    info: UploadInfo
+    parts: Sequence[Part]
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Under which conditions an upload becomes an object: declared size and checksum are compared, if given."""
+
+    conditions: Conditions = ANY_STATE
+    size: int | None = None
+    checksum: Checksum | None = None
+
+
+class Backend(Protocol):
+    """One storage account.
+
+    Every method may raise ServiceUnavailable (no answer), and NoSuchBucket where a bucket is named. A write is
+    durable when it returns and nothing of it is visible before; after an error or a cancellation the old state holds
+    unless the method says otherwise. Writes of one key are atomic, conditions included, among all processes.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel
+    """
+
+    @property
+    def name(self) -> str:
+        """The label in metrics and logs."""
+
+    async def list_buckets(self) -> Sequence[BucketInfo]:
+        """Return all buckets, by name."""
+
+    async def head_bucket(self, bucket: str) -> BucketInfo:
+        """Return what is known of a bucket."""
+
+    async def create_bucket(self, bucket: str, labels: Mapping[str, str]) -> None:
+        """Create a bucket. Raises: BucketAlreadyExists, whoever owns it."""
+
+    async def delete_bucket(self, bucket: str) -> None:
+        """Delete a bucket that holds no object; its open uploads go with it. Raises: BucketNotEmpty."""
+
+    def get(self, at: Address, options: ReadOptions = ReadOptions()) -> AbstractAsyncContextManager[Download]:
+        """Open an object: the bytes are of one version, whatever is written meanwhile.
+
+        Raises on entering: NoSuchKey, NotModified, PreconditionFailed, InvalidRange, InvalidPartNumber.
+        """
+
+    async def head(self, at: Address, options: ReadOptions = ReadOptions()) -> ObjectInfo:
+        """Return what is known of an object. Raises as `get` does, a range apart, which is ignored."""
+
+    async def put(self, at: Address, body: Body, options: WriteOptions = WriteOptions()) -> ObjectInfo:
+        """Store an object, replacing an earlier one at once and whole.
+
+        Raises: PreconditionFailed, NoSuchKey (If-Match where nothing is), what the body raises. A condition is
+        decided when the object becomes visible; it may be decided early too, to refuse without reading the body.
+        """
+
+    async def copy(self, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
+        """Store the bytes of `source` at `to`, with what `options` says beside them; both may be the same.
+
+        The source must still have `etag`, else PreconditionFailed. Raises: NoSuchKey, and as `put`.
+        """
+
+    async def annotate(self, at: Address, labels: Mapping[str, str]) -> None:
+        """Replace the labels of an object, or of a bucket if the key is empty. Nothing else changes.
+
+        Raises: NoSuchKey.
+        """
+
+    async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:
+        """Delete an object; that there is none is no error. Raises: PreconditionFailed."""
+
+    async def list_objects(self, bucket: str, query: ListQuery) -> ListPage:
+        """Return a page of objects and common prefixes, never more items than `query.limit`."""
+
+    async def create_upload(self, at: Address, options: WriteOptions = WriteOptions()) -> Upload:
+        """Begin a multipart upload. Its conditions are not looked at: they belong to `complete_upload`."""
+
+    async def put_part(self, upload: Upload, number: int, body: Body) -> Part:
+        """Store part `number` (1 … 10000), replacing an earlier one of that number.
+
+        After an error or a cancellation an earlier part still holds. The checksum algorithm is the upload's.
+        Raises: NoSuchUpload, what the body raises.
+        """
+
+    async def copy_part(self, upload: Upload, number: int, source: Address, options: ReadOptions, etag: str) -> Part:
+        """Store the bytes of `source` that `options.range` names (all without one) as part `number`.
+
+        The source must still have `etag`, else PreconditionFailed. Raises: NoSuchUpload, NoSuchKey, InvalidRange.
+        """
+
+    async def list_parts(self, upload: Upload, after: int = 0, limit: int = 1000) -> PartPage:
+        """Return the parts after number `after`. Raises: NoSuchUpload."""
+
+    async def list_uploads(self, bucket: str, query: UploadQuery) -> UploadPage:
+        """Return a page of open uploads and common prefixes, never more items than `query.limit`."""
+
+    async def complete_upload(self, upload: Upload, parts: Sequence[Part], completion: Completion) -> ObjectInfo:
+        """Make the object of the given parts, in the given order, at once and whole; the upload is gone then.
+
+        Of each part the number and the etag are compared, and the checksum if it is given. After an error the upload
+        is as before. Raises: NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall (a part under 5 MiB that
+        is not the last), BadDigest, InvalidRequest, PreconditionFailed, NoSuchKey.
+        """
+
+    async def abort_upload(self, upload: Upload) -> None:
+        """Give an upload up and free its parts. Raises: NoSuchUpload."""
