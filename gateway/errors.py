@@ -317,7 +317,7 @@ class SlowDown(ServiceUnavailable):
     status, message = 503, "Please reduce your request rate."
 
 
-ERRORS: Final[Mapping[str, type[S3Error]]] = MappingProxyType(
-    {kind.code: kind for kind in (S3Error, *S3Error.__subclasses__(), SlowDown)},
-)
+_ALL: list[type[S3Error]] = [S3Error, *S3Error.__subclasses__(), *ServiceUnavailable.__subclasses__()]
+
+ERRORS: Final[Mapping[str, type[S3Error]]] = MappingProxyType({kind.code: kind for kind in _ALL})
 """Every error by its code: what a backend says in S3's words becomes the same error here."""
