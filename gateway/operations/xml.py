@@ -1,0 +1,177 @@
+"""The XML that S3 speaks: read with limits, written fast.
+
+Own code on expat instead of a library of dictionaries, because keys keep their white space (`<Key> a </Key>` names the
+key " a "), depth has to be bounded, and a page of a thousand keys has to cost little.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, Final
+from xml.parsers import expat
+
+from gateway.errors import MalformedXML, MaxMessageLengthExceeded, MissingRequestBodyError, S3Error
+from gateway.storage import Body
+
+NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
+LIMIT: Final = 1024 * 1024  # bytes of a document; a DeleteObjects of a thousand keys of full length is just below
+_DEPTH: Final = 16  # S3's own deepest document has 8 levels
+_DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
+_SPECIAL: Final = re.compile('[&<>"\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]')
+_NAMED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#xA;", "\t": "&#x9;"}
+
+
+def document(root: str, content: Mapping[str, object]) -> bytes:
+    """Write a document in S3's namespace.
+
+    Values are str, int, bool, None (left out), dicts, and lists for repeated elements; as in xmltodict, "@name" is an
+    attribute and "#text" the text beside it. A character that XML 1.0 cannot carry is written as a character
+    reference, which is what S3 does; who lists such keys asks for `encoding-type=url`.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html#API_ListObjectsV2_RequestSyntax
+    """
+    return _text(root, {"@xmlns": NAMESPACE, **content})
+
+
+def error(error: S3Error, call_path: str, request_id: str, host_id: str) -> bytes:
+    """Write the body of an error, which S3 gives without a namespace.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#RESTErrorResponses
+    """
+    told = {"Code": error.code, "Message": str(error), **error.fields}
+    return _text("Error", {**told, "Resource": call_path, "RequestId": request_id, "HostId": host_id})
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a UTC time as S3 does, in whole seconds so that listings agree with Last-Modified."""
+    return f"{moment.isoformat(timespec='seconds')[:19]}.000Z"
+
+
+async def read(body: Body, root: str, lists: Collection[str] = ()) -> dict[str, Any]:
+    """Read a document: elements with children become dicts, others their text as it stands.
+
+    Elements named in `lists` come as lists, also if there is one; any other may stand once. Attributes are kept, by
+    local name, of elements with children only. The body is read to its end, so that its checks are made.
+    Raises: MissingRequestBodyError, MaxMessageLengthExceeded, MalformedXML (also for any DTD).
+    """
+    data = await _bytes(body)
+    if not data.strip():
+        raise MissingRequestBodyError
+    reader = _Reader(root, lists)
+    try:
+        reader.parser.Parse(data.decode("utf-8-sig"), True)
+    except (expat.ExpatError, UnicodeDecodeError) as problem:
+        raise MalformedXML from problem
+    return reader.result
+
+
+def text(of: Mapping[str, Any], name: str, default: str | None = None) -> str:
+    """Return the text of a child. Raises MalformedXML where it has children itself, or is absent without a default."""
+    value = of.get(name, default)
+    if not isinstance(value, str):
+        raise MalformedXML
+    return value
+
+
+def children(of: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the repeated elements of that name. Raises MalformedXML where one holds text instead of elements."""
+    found = of.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise MalformedXML
+    return found
+
+
+def _text(root: str, content: Mapping[str, object]) -> bytes:
+    written = [_DECLARATION]
+    _write(written, root, content)
+    return "".join(written).encode()
+
+
+def _write(written: list[str], name: str, value: object) -> None:
+    if isinstance(value, str):
+        written.append(f"<{name}>{_escape(value)}</{name}>")
+    elif isinstance(value, dict):
+        attributes = "".join(f' {key[1:]}="{_escape(one)}"' for key, one in value.items() if key[0] == "@")
+        written.append(f"<{name}{attributes}>{_escape(value.get('#text', ''))}")
+        for key, one in value.items():
+            if key[0] not in "@#":
+                _write(written, key, one)
+        written.append(f"</{name}>")
+    elif isinstance(value, list):
+        for one in value:
+            _write(written, name, one)
+    elif value is not None:
+        written.append(f"<{name}>{str(value).lower()}</{name}>")
+
+
+def _escape(value: str) -> str:
+    return _SPECIAL.sub(_reference, value) if _SPECIAL.search(value) else value
+
+
+def _reference(found: re.Match[str]) -> str:
+    character = found[0]
+    return _NAMED.get(character) or ("\ufffd" if "\ud800" <= character <= "\udfff" else f"&#x{ord(character):X};")
+
+
+async def _bytes(body: Body) -> bytes:
+    if body.size is not None and body.size > LIMIT:
+        raise MaxMessageLengthExceeded(MaxMessageLengthBytes=str(LIMIT))
+    pieces, size = [], 0
+    async for piece in body:
+        size += len(piece)
+        if size > LIMIT:
+            raise MaxMessageLengthExceeded(MaxMessageLengthBytes=str(LIMIT))
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+class _Reader:
+    """Builds dicts from expat's events."""
+
+    def __init__(self, root: str, lists: Collection[str]) -> None:
+        self.result: dict[str, Any] = {}
+        self._root, self._lists = root, lists
+        self._open: list[tuple[str, dict[str, Any], dict[str, str]]] = []
+        self._characters: list[str] = []
+        self.parser = expat.ParserCreate("utf-8", " ")  # whatever the declaration says: the text is decoded already
+        self.parser.StartDoctypeDeclHandler = self._refuse
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._characters.append
+
+    @staticmethod
+    def _refuse(*_: object) -> None:
+        raise MalformedXML
+
+    def _start(self, qualified: str, attributes: dict[str, str]) -> None:
+        namespace, _, name = qualified.rpartition(" ")
+        if namespace not in {"", NAMESPACE} or len(self._open) == _DEPTH or (not self._open and name != self._root):
+            raise MalformedXML
+        self._refuse_text()
+        self._open.append((name, {}, attributes))
+
+    def _end(self, _: str) -> None:
+        name, content, attributes = self._open.pop()
+        if content or not self._open:
+            self._refuse_text()
+            value: object = {f"@{key.rpartition(' ')[2]}": one for key, one in attributes.items()} | content
+        else:
+            value = "".join(self._characters)
+        self._characters.clear()
+        if self._open:
+            self._add(self._open[-1][1], name, value)
+        else:
+            self.result = content
+
+    def _add(self, parent: dict[str, Any], name: str, value: object) -> None:
+        if name in self._lists:
+            parent.setdefault(name, []).append(value)
+        elif name in parent:
+            raise MalformedXML
+        else:
+            parent[name] = value
+
+    def _refuse_text(self) -> None:
+        """Between elements there is white space only."""
+        if "".join(self._characters).strip():
+            raise MalformedXML
+        self._characters.clear()
