@@ -274,6 +274,10 @@ class AccessDenied(S3Error):
     status, message = 403, "Access Denied"
 
 
+class AccessForbidden(S3Error):
+    status, message = 403, "CORSResponse: CORS is not enabled for this bucket."
+
+
 class InvalidAccessKeyId(S3Error):
     status, message = 403, "The AWS Access Key Id you provided does not exist in our records."
 
