@@ -120,6 +120,11 @@ class Body:
         self._chunks = chunks
         self._checks: list[Callable[[], None]] = []
 
+    @property
+    def raw(self) -> AsyncIterable[bytes]:
+        """The chunks as they come, uncounted and unchecked, for what decodes them into another Body."""
+        return self._chunks
+
     def check(self, check: Callable[[], None]) -> None:
         """Have `check` called after the last byte and before the last piece is passed on; it raises an S3Error."""
         self._checks.append(check)
