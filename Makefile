@@ -33,6 +33,15 @@ check: setup  ## formatting, lint, types, layers, docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: bench
+bench: setup  ## measure speed and memory beside rclone, write docs/performance.md
+	$(BIN)/python -m tests.clients.setup rclone
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+.PHONY: s3-tests
+s3-tests: setup  ## run a checkout of ceph/s3-tests: make s3-tests SUITE=dir
+	$(BIN)/python -m tests.conformance.run $(SUITE) $(ARGS)
+
 .PHONY: format
 format: setup  ## format the code
 	$(BIN)/ruff format .

@@ -1,0 +1,107 @@
+"""The servers under load: the gateway and its peer, each a process of its own on a folder of its own."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from benchmarks import load
+from benchmarks.signing import ACCESS_KEY, SECRET_KEY, Target
+
+ROOT = Path(__file__).resolve().parent.parent
+GATEWAY = Path(sys.executable).parent / "gateway"
+RCLONE = ROOT / ".clients" / "rclone" / "bin" / "rclone"
+PATIENCE_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server. `folder` is where it keeps its buckets, `first_answer` the seconds from start to it."""
+
+    name: str
+    pid: int
+    target: Target
+    folder: Path
+    first_answer: float
+
+
+@contextmanager
+def gateway(folder: Path, *, fsync: bool, workers: int) -> Iterator[Server]:
+    """Run the gateway on local disk."""
+    port, objects = free_port(), folder / "objects"
+    objects.mkdir(parents=True)
+    config = {
+        "listen": f"127.0.0.1:{port}",
+        "admin": f"127.0.0.1:{free_port()}",
+        "workers": workers,
+        "keys": [{"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "allow": ["*"]}],
+        "backends": {"disk": {"type": "local", "path": str(objects), "fsync": fsync}},
+        "buckets": {"*": {"backend": "disk"}},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    name = "gateway" if fsync else "gateway, fsync: false"
+    command = [str(GATEWAY), "serve", "--config", str(folder / "config.yaml")]
+    with _running(name, command, Target(port), objects) as server:
+        yield server
+
+
+@contextmanager
+def rclone(folder: Path) -> Iterator[Server]:
+    """Run `rclone serve s3` on local disk, with its defaults."""
+    port, objects = free_port(), folder / "objects"
+    objects.mkdir(parents=True)
+    command = [str(RCLONE), "--config", str(folder / "rclone.conf"), "serve", "s3", "--addr", f"127.0.0.1:{port}"]
+    command += ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", str(objects)]
+    with _running("rclone", command, Target(port), objects) as server:
+        yield server
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def version(command: Sequence[str | Path]) -> str:
+    """Return the first line that a program says of its version."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[0].strip()
+
+
+@contextmanager
+def _running(name: str, command: list[str], target: Target, folder: Path) -> Iterator[Server]:
+    log = folder.parent / "log"
+    began = time.perf_counter()
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        _await_answer(process, target, log)
+        yield Server(name, process.pid, target, folder, time.perf_counter() - began)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(PATIENCE_S)
+
+
+def _await_answer(process: subprocess.Popen[bytes], target: Target, log: Path) -> None:
+    """Ask for the list of buckets until it is given."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            asyncio.run(load.run(target.port, [target.sign("GET", "/")]))
+        except OSError:
+            time.sleep(0.005)
+        else:
+            return
+    message = f"{process.args!r} gave no answer: {log.read_text(errors='replace')[-2000:]}"
+    raise RuntimeError(message)
