@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from gateway.errors import AccessDenied
 from gateway.storage import Address, Body, Download
 
 ANONYMOUS_ID: Final = "65a011a29cdf8ec533ec3d1ccaae921c"  # the id under which S3 lists what nobody owns
@@ -101,6 +102,12 @@ class Call:
     def address(self) -> Address:
         """Where the call points to."""
         return Address(self.bucket, self.key)
+
+    async def require(self, verb: str, at: Address) -> None:
+        """Raise AccessDenied unless the caller may do `verb` there; nothing is allowed before `authorize` is set."""
+        if self.authorize is None:
+            raise AccessDenied
+        await self.authorize(verb, at)
 
 
 @dataclass(slots=True)
