@@ -11,6 +11,7 @@ from typing import Any, Final
 from xml.parsers import expat
 
 from gateway.errors import MalformedXML, MaxMessageLengthExceeded, MissingRequestBodyError, S3Error
+from gateway.message import Answer
 from gateway.storage import Body
 
 NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -30,6 +31,11 @@ def document(root: str, content: Mapping[str, object]) -> bytes:
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html#API_ListObjectsV2_RequestSyntax
     """
     return _text(root, {"@xmlns": NAMESPACE, **content})
+
+
+def answer(root: str, content: Mapping[str, object]) -> Answer:
+    """Return the answer 200 that holds this document."""
+    return Answer(headers={"Content-Type": "application/xml"}, content=document(root, content))
 
 
 def error(error: S3Error, call_path: str, request_id: str, host_id: str) -> bytes:

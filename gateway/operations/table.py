@@ -1,0 +1,111 @@
+"""Which operation a call is: one row per operation of S3, which is also the list of what we support.
+
+The subresources of a call are compared with a row's as a set, for equality, so that `PUT /bucket/key?acl` never becomes
+a PutObject. Parameters that S3 does not know are ignored, as S3 does.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import chain, combinations
+from types import MappingProxyType
+from typing import Final
+
+from gateway.errors import AccessForbidden, InvalidArgument, MethodNotAllowed, NotImplementedByGateway, S3Error
+from gateway.message import Answer, Call
+from gateway.operations import acl, buckets, deleting, listing
+from gateway.operations.row import NOTHING, Function, Operation, Scope, words
+from gateway.operations.service import Service
+from gateway.operations.unsupported import UNSUPPORTED
+
+
+def _service(name: str, method: str, verb: str, function: Function) -> Operation:
+    return Operation(name, method, Scope.SERVICE, NOTHING, verb, function)
+
+
+def _bucket(name: str, method: str, selector: str, verb: str, function: Function) -> Operation:
+    subresources, _, needs = selector.partition("+")
+    return Operation(name, method, Scope.BUCKET, words(subresources), verb, function, NOTHING, words(needs))
+
+
+def _object(name: str, method: str, selector: str, verb: str, function: Function) -> Operation:
+    """`selector` is as in "uploadId partNumber | optional + needed header"."""
+    selector, _, needs = selector.partition("+")
+    subresources, _, optional = selector.partition("|")
+    return Operation(name, method, Scope.OBJECT, words(subresources), verb, function, words(optional), words(needs))
+
+
+SUPPORTED: Final[Sequence[Operation]] = (
+    _service("ListBuckets", "GET", "", buckets.list_buckets),
+    _bucket("CreateBucket", "PUT", "", "admin", buckets.create_bucket),
+    _bucket("HeadBucket", "HEAD", "", "list", buckets.head_bucket),
+    _bucket("DeleteBucket", "DELETE", "", "admin", buckets.delete_bucket),
+    _bucket("GetBucketLocation", "GET", "location", "list", buckets.get_bucket_location),
+    _bucket("GetBucketVersioning", "GET", "versioning", "list", buckets.get_bucket_versioning),
+    _bucket("GetBucketAcl", "GET", "acl", "admin", acl.get_bucket_acl),
+    _bucket("PutBucketAcl", "PUT", "acl", "admin", acl.put_bucket_acl),
+    _bucket("ListObjects", "GET", "", "list", listing.list_objects),
+    _bucket("ListObjectsV2", "GET", "+ list-type", "list", listing.list_objects_v2),
+    _bucket("ListObjectVersions", "GET", "versions", "list", listing.list_object_versions),
+    _bucket("DeleteObjects", "POST", "delete", "", deleting.delete_objects),  # asks for each key
+    _object("GetObjectAcl", "GET", "acl | versionId", "admin", acl.get_object_acl),
+    _object("PutObjectAcl", "PUT", "acl | versionId", "admin", acl.put_object_acl),
+)
+
+
+def resolve(call: Call) -> Operation:
+    """Return the row of a call. What is not served resolves to a row that refuses it; nothing is raised here."""
+    scope = Scope.OBJECT if call.key else Scope.BUCKET if call.bucket else Scope.SERVICE
+    asked = SUBRESOURCES.intersection(call.query) if call.query else NOTHING
+    for row in _ROWS.get((call.method, scope, asked), ()):
+        if not row.needs or all(need in call.headers or need in call.query for need in row.needs):
+            return row
+    return PREFLIGHT if call.method == "OPTIONS" else NO_OPERATION
+
+
+async def _refuse_preflight(_service: Service, call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/RESTOPTIONSobject.html."""
+    resource = Scope.OBJECT if call.key else Scope.BUCKET
+    method = call.headers.get("access-control-request-method") or call.method
+    raise AccessForbidden(Method=method, ResourceType=resource)
+
+
+async def _refuse_unknown(_service: Service, call: Call) -> Answer:
+    raise _refusal(call)
+
+
+def _refusal(call: Call) -> S3Error:
+    """Say in S3's words why a call is no operation."""
+    scope = Scope.OBJECT if call.key else Scope.BUCKET if call.bucket else Scope.SERVICE
+    asked = SUBRESOURCES.intersection(call.query)
+    if methods := sorted(method for method, where, what in _ROWS if (where, what) == (scope, asked)):
+        kind = " ".join(sorted(asked)).upper() or scope
+        error = MethodNotAllowed(Method=call.method, ResourceType=kind)
+        error.headers = {"Allow": ", ".join(methods)}
+        return error
+    if asked == {"versionId"}:
+        version = call.query["versionId"]
+        return InvalidArgument(
+            "This operation does not accept a version-id.", ArgumentName="versionId", ArgumentValue=version
+        )
+    if len(asked - {"versionId"}) > 1:
+        names = ", ".join(sorted(asked))
+        return InvalidArgument(f"Conflicting query string parameters: {names}", ArgumentName="ResourceType")
+    return NotImplementedByGateway(QueryParameter=", ".join(sorted(asked)))
+
+
+PREFLIGHT: Final = Operation("OptionsObject", "OPTIONS", Scope.OBJECT, NOTHING, "", _refuse_preflight)
+NO_OPERATION: Final = Operation("Unsupported", "", Scope.SERVICE, NOTHING, "", _refuse_unknown)
+OPERATIONS: Final[Sequence[Operation]] = (*SUPPORTED, *UNSUPPORTED, PREFLIGHT, NO_OPERATION)
+SUBRESOURCES: Final = frozenset().union(*(row.subresources | row.optional for row in OPERATIONS))
+
+
+def _index() -> Mapping[tuple[str, Scope, frozenset[str]], Sequence[Operation]]:
+    """Index rows by what is compared for equality; where several are left, the one that needs most comes first."""
+    found: dict[tuple[str, Scope, frozenset[str]], list[Operation]] = defaultdict(list)
+    for row in (*SUPPORTED, *UNSUPPORTED):
+        for chosen in chain.from_iterable(combinations(row.optional, size) for size in range(len(row.optional) + 1)):
+            found[row.method, row.scope, row.subresources | frozenset(chosen)].append(row)
+    return MappingProxyType({key: tuple(sorted(rows, key=lambda row: -len(row.needs))) for key, rows in found.items()})
+
+
+_ROWS: Final = _index()
