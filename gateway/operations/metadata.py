@@ -1,0 +1,80 @@
+"""What is kept beside the bytes of an object: S3's system-defined and user-defined metadata.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from gateway.errors import InvalidArgument, MetadataTooLarge
+from gateway.message import Call
+
+METADATA: Final = "x-amz-meta-"
+METADATA_LIMIT: Final = 2048
+REDIRECT: Final = "x-amz-website-redirect-location"
+OCTETS: Final = "binary/octet-stream"  # what S3 says of an object whose sender named no type
+STORED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        name.lower(): name
+        for name in (
+            "Cache-Control",
+            "Content-Disposition",
+            "Content-Encoding",
+            "Content-Language",
+            "Content-Type",
+            "Expires",
+            REDIRECT,
+        )
+    }
+)
+
+
+def stored_headers(call: Call) -> dict[str, str]:
+    """Return the headers that are kept with an object and given back with it."""
+    stored = {name: _text(call.headers[name]) for name in STORED if call.headers.get(name)}
+    stored.setdefault("content-type", OCTETS)
+    if "content-encoding" in stored:
+        _remove_framing(stored)
+    if REDIRECT in stored and not stored[REDIRECT].startswith(("/", "http://", "https://")):
+        raise InvalidArgument("The website redirect location must have a prefix of 'http://' or 'https://' or '/'.")
+    return stored
+
+
+def user_metadata(call: Call) -> dict[str, str]:
+    """Return the metadata of the client's own; a name given twice has its values joined by a comma."""
+    metadata: dict[str, str] = {}
+    for name, value in call.headers.pairs:
+        if name.startswith(METADATA):
+            key, text = name.removeprefix(METADATA), _text(value)
+            metadata[key] = f"{metadata[key]},{text}" if key in metadata else text
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
+    if size > METADATA_LIMIT:
+        raise MetadataTooLarge(Size=str(size), MaxSizeAllowed=str(METADATA_LIMIT))
+    return metadata
+
+
+def mail_safe(value: str) -> str:
+    """Write user metadata as a header: as it is where it is ASCII, else as S3 does, by RFC 2047."""
+    if value.isascii() and value.isprintable():
+        return value
+    return f"=?UTF-8?B?{b64encode(value.encode()).decode()}?="
+
+
+def _remove_framing(stored: dict[str, str]) -> None:
+    """Remove aws-chunked, which is an encoding of the way and not of the object."""
+    codings = [coding.strip() for coding in stored.pop("content-encoding").split(",")]
+    if kept := ", ".join(coding for coding in codings if coding and coding.lower() != "aws-chunked"):
+        stored["content-encoding"] = kept
+
+
+def _text(value: str) -> str:
+    """Return a header's value as text: bytes that are no UTF-8 are read as HTTP's old Latin-1."""
+    if value.isascii():
+        return value
+    raw = value.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

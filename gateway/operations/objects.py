@@ -1,0 +1,96 @@
+"""PutObject, GetObject, HeadObject and DeleteObject."""
+
+from gateway.checksums import Checksum
+from gateway.errors import AccessDenied, InvalidRange, NoSuchKey, S3Error
+from gateway.message import Answer, Call
+from gateway.operations.checksumming import headers_of, verify_body
+from gateway.operations.headers import limit_body, object_headers, read_options, write_conditions, write_options
+from gateway.operations.service import Service
+from gateway.storage import Address, ObjectInfo, ReadOptions
+
+
+async def put_object(service: Service, call: Call) -> Answer:
+    """Store the body. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html."""
+    limit_body(call)
+    options = write_options(service, call, verify_body(call))
+    info = await service.storage.put(call.address, call.body, options)
+    return Answer(headers={"ETag": f'"{info.etag}"', **headers_of(info.checksum)})
+
+
+async def get_object(service: Service, call: Call) -> Answer:
+    """Open the object for the server to send. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html."""
+    options = read_options(call)
+    try:
+        download = await call.keep_open.enter_async_context(service.storage.get(call.address, options))
+    except (NoSuchKey, InvalidRange) as error:
+        raise await explained(call, error) from error
+    status, headers = _described(call, download.info, options, (download.start, download.stop))
+    return Answer(status, headers, download)
+
+
+async def head_object(service: Service, call: Call) -> Answer:
+    """Say what a GET would. https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html."""
+    options = read_options(call)
+    try:
+        info = await service.storage.head(call.address, options)
+        start, stop = _span(info, options)
+    except (NoSuchKey, InvalidRange) as error:
+        raise await explained(call, error) from error
+    status, headers = _described(call, info, options, (start, stop))
+    return Answer(status, headers, length=stop - start)
+
+
+async def delete_object(service: Service, call: Call) -> Answer:
+    """Delete the object. https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html."""
+    await service.storage.delete(call.address, write_conditions(call))
+    return Answer(204)
+
+
+async def explained(call: Call, error: S3Error) -> S3Error:
+    """Return what the caller may know of a failed read: who may not list is not told that a key is missing.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html#API_GetObject_RequestSyntax (Permissions)
+    """
+    if isinstance(error, InvalidRange):
+        error.fields.setdefault("RangeRequested", call.headers.get("range"))
+        return error
+    try:
+        await call.require("list", Address(call.bucket))
+    except AccessDenied as denial:
+        return denial
+    error.fields.setdefault("Key", call.key)
+    return error
+
+
+def _described(call: Call, info: ObjectInfo, options: ReadOptions, span: tuple[int, int]) -> tuple[int, dict[str, str]]:
+    """Return status and headers of an answer with the bytes of `span`."""
+    start, stop = span
+    if options.range is None and options.part is None:
+        return 200, object_headers(info, call, info.checksum)
+    headers = object_headers(info, call, _checksum(info, options, span))
+    if options.part is not None and info.part_count:
+        headers["x-amz-mp-parts-count"] = str(info.part_count)
+    if start == stop:  # part 1 of an empty object: HTTP cannot name a range without bytes
+        return 200, headers
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{info.size}"
+    return 206, headers
+
+
+def _checksum(info: ObjectInfo, options: ReadOptions, span: tuple[int, int]) -> Checksum | None:
+    """Return the checksum of just these bytes, where one is known: a client would compare any other with them."""
+    if options.part is not None and info.part_count:
+        return info.parts[options.part - 1].checksum if info.parts else None
+    return info.checksum if span == (0, info.size) else None
+
+
+def _span(info: ObjectInfo, options: ReadOptions) -> tuple[int, int]:
+    """Return which bytes a GET would send. Raises InvalidRange."""
+    if options.part is not None and info.parts:
+        start = sum(part.size for part in info.parts[: options.part - 1])
+        return start, start + info.parts[options.part - 1].size
+    if options.range is None:
+        return 0, info.size
+    start, stop, _ = options.range.indices(info.size)
+    if start >= stop:
+        raise InvalidRange.of(info.size)
+    return start, stop
