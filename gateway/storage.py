@@ -118,6 +118,9 @@ class Body:
         self.trailers: dict[str, str] = {}
         self.digest = Digest()
         self._chunks = chunks
+        self._source: AsyncIterator[bytes]
+        self._held = b""
+        self._ended = False
         self._checks: list[Callable[[], None]] = []
 
     @property
@@ -129,29 +132,50 @@ class Body:
         """Have `check` called after the last byte and before the last piece is passed on; it raises an S3Error."""
         self._checks.append(check)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the bytes, hashing as they pass. Raises IncompleteBody, EntityTooLarge, or what a check raises."""
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.started:
+            raise RuntimeError("a body can be read once")  # what is left of it would look like a whole one
         self.started = True
-        held = b""
-        async for piece in _pieces(self._chunks):
-            self.received += len(piece)
-            self._refuse_excess()
+        self._source = aiter(self._chunks)
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next piece, hashed. Raises IncompleteBody, EntityTooLarge, or what a check raises."""
+        while not self._ended:
+            piece = await self._gather()
             if len(piece) > SMALL and self.digest.algorithms:
                 await asyncio.to_thread(self.digest.update, piece)
             else:
                 self.digest.update(piece)
+            if len(piece) < PIECE:
+                self._settle()
+                self._ended = True
+            held, self._held = self._held, piece
             if held:
-                yield held
-            held = piece
-        self._settle()
-        if held:
-            yield held
+                return held
+        held, self._held = self._held, b""
+        if not held:
+            raise StopAsyncIteration
+        return held
 
     async def read(self) -> bytes:
         """Return the whole body; only for what is known to be small."""
         return b"".join([piece async for piece in self])
 
-    def _refuse_excess(self) -> None:
+    async def _gather(self) -> bytes:
+        """Return small chunks as one piece, for hashing and writing. One shorter than PIECE is the last."""
+        gathered: list[bytes] = []
+        size = 0
+        async for chunk in self._source:
+            gathered.append(chunk)
+            size += len(chunk)
+            self._count(len(chunk))
+            if size >= PIECE:
+                break
+        return gathered[0] if len(gathered) == 1 else b"".join(gathered)
+
+    def _count(self, size: int) -> None:
+        self.received += size
         if self.limit is not None and self.received > self.limit:
             raise EntityTooLarge(ProposedSize=str(self.received), MaxSizeAllowed=str(self.limit))
         if self.size is not None and self.received > self.size:
@@ -162,20 +186,6 @@ class Body:
             raise IncompleteBody
         for check in self._checks:
             check()
-
-
-async def _pieces(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Gather small chunks, so that hashing and writing are done a piece at a time."""
-    gathered: list[bytes] = []
-    size = 0
-    async for chunk in chunks:
-        gathered.append(chunk)
-        size += len(chunk)
-        if size >= PIECE:
-            yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
-            gathered, size = [], 0
-    if size:
-        yield b"".join(gathered)
 
 
 class File(NamedTuple):
