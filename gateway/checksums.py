@@ -8,6 +8,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -57,10 +58,8 @@ class Algorithm:
         return f"Checksum{self.name}"
 
 
-def _sha(name: str) -> Callable[[], Hash]:
-    return lambda: hashlib.new(name, usedforsecurity=False)
-
-
+_md5: Final = partial(hashlib.md5, usedforsecurity=False)
+_sha1: Final = partial(hashlib.sha1, usedforsecurity=False)
 MD5: Final = "MD5"
 DEFAULT: Final = "CRC64NVME"  # what S3 stores for an object whose sender names none
 ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
@@ -70,8 +69,8 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
             Algorithm("CRC32", 4, lambda: Crc(crt.crc32, 4), crt.combine_crc32),
             Algorithm("CRC32C", 4, lambda: Crc(crt.crc32c, 4), crt.combine_crc32c),
             Algorithm("CRC64NVME", 8, lambda: Crc(crt.crc64nvme, 8), crt.combine_crc64nvme, composite=False),
-            Algorithm("SHA1", 20, _sha("sha1")),
-            Algorithm("SHA256", 32, _sha("sha256")),
+            Algorithm("SHA1", 20, _sha1),
+            Algorithm("SHA256", 32, hashlib.sha256),
         )
     },
 )
@@ -120,7 +119,7 @@ class Digest:
     def want(self, algorithm: str) -> None:
         """Ask for an algorithm, before the first byte."""
         if algorithm not in self._hashes:
-            self._hashes[algorithm] = _sha("md5")() if algorithm == MD5 else ALGORITHMS[algorithm].new()
+            self._hashes[algorithm] = _md5() if algorithm == MD5 else ALGORITHMS[algorithm].new()
 
     def update(self, data: bytes) -> None:
         """Go on over `data`, in the calling thread."""
