@@ -1,0 +1,186 @@
+"""Who asks: a signed header, a presigned URL, or nobody in particular.
+
+Checks come in the order in which S3 makes them, so that a client with two mistakes is told the same one first.
+https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
+"""
+
+import hmac
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from gateway.auth import claim as claims
+from gateway.auth import moment, payload, sigv2, sigv4
+from gateway.auth.chunked import Chain
+from gateway.auth.claim import Claim
+from gateway.auth.keys import NO_RIGHTS, Key
+from gateway.auth.sigv4 import Request, octets
+from gateway.errors import (
+    AccessDenied,
+    InvalidAccessKeyId,
+    InvalidArgument,
+    InvalidRequest,
+    InvalidToken,
+    NotImplementedByGateway,
+    SignatureDoesNotMatch,
+)
+from gateway.message import ANONYMOUS_ID, Call, Caller, Owner
+
+NOBODY: Final = Caller(Owner(ANONYMOUS_ID), NO_RIGHTS)
+
+_UNKNOWN: Final = Key("", "no key has this secret", Owner(ANONYMOUS_ID), NO_RIGHTS)
+_TOKEN: Final = "x-amz-security-token"  # noqa: S105 - the name of a header
+_LATEST: Final = 2**31  # where the Expires of a presigned URL of Version 2 ends
+
+
+class Verifier:
+    """Tells who makes a call, or raises what S3 answers to a signature that is not right.
+
+    `verify` replaces `call.body` where it comes in frames, and registers the check of x-amz-content-sha256. Calls
+    that are not signed are those of nobody, as is a CORS preflight: browsers send it without credentials, to the
+    presigned URL of the request that is to follow.
+    """
+
+    def __init__(
+        self, keys: Mapping[str, Key], region: str, *, sigv2: bool = True, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._keys, self._region, self._sigv2, self._clock = keys, region, sigv2, clock
+
+    def verify(self, call: Call) -> Caller:
+        """Return the caller. Raises: the errors of the section "who asks" of `gateway.errors`, and InvalidArgument."""
+        headers = sigv4.fold(call.headers.pairs)
+        headers.setdefault("host", call.host)
+        request = Request(call.method, call.path, call.query_string, headers)
+        header = headers.get("authorization", "")
+        presigned, presigned_v2 = "X-Amz-Algorithm" in call.query, "Signature" in call.query
+        if bool(header) + presigned + presigned_v2 > 1 or (header and len(call.headers.all("authorization")) > 1):
+            raise InvalidArgument(
+                "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
+                "parameter or the Authorization header should be specified",
+                ArgumentName="Authorization",
+            )
+        if call.method == "OPTIONS" or not (header or presigned or presigned_v2):
+            payload.expect(call, payload.without_declaration(headers), headers, None)
+            return NOBODY
+        if _TOKEN in headers or "X-Amz-Security-Token" in call.query or _TOKEN in call.query:
+            raise InvalidToken
+        if header:
+            return self._by_header(call, request, header)
+        return self._by_query(call, request) if presigned else self._by_query_v2(call, request)
+
+    def _by_header(self, call: Call, request: Request, header: str) -> Caller:
+        scheme, space, rest = header.partition(" ")
+        if not space:
+            raise _invalid_header("Authorization header is invalid -- one and only one ' ' (space) required")
+        if scheme == sigv2.SCHEME:
+            return self._by_header_v2(call, request, rest)
+        if scheme == claims.ASYMMETRIC:
+            raise NotImplementedByGateway("SigV4A is not implemented.", Header="Authorization")
+        if scheme != sigv4.ALGORITHM:
+            raise _invalid_header("Unsupported Authorization Type")
+        declared = request.headers.get(payload.HEADER)
+        if declared is None:
+            raise InvalidRequest(f"Missing required header for this request: {payload.HEADER}")
+        payload.check(declared)
+        claim = claims.from_header(header, request.headers, self._region, self._clock())
+        key, chain = self._check(request, claim, declared)
+        payload.expect(call, declared, request.headers, chain)
+        return _caller(key)
+
+    def _by_query(self, call: Call, request: Request) -> Caller:
+        claim = claims.from_query(call.query_string, self._region, self._clock())
+        declared = request.headers.get(payload.HEADER) or call.query.get("X-Amz-Content-Sha256", "")
+        if declared:
+            payload.check(declared)
+        key, chain = self._check(request, claim, declared or sigv4.UNSIGNED)
+        payload.expect(call, declared or payload.without_declaration(request.headers), request.headers, chain)
+        return _caller(key)
+
+    def _check(self, request: Request, claim: Claim, declared: str) -> tuple[Key, Chain]:
+        _refuse_unsigned(request.headers, claim.signed)
+        known = self._keys.get(claim.access_key, _UNKNOWN)
+        signing_key = sigv4.signing_key(known.secret_key, claim.scope)
+        try:
+            canonical = sigv4.canonical_request(request, claim.signed, declared)
+        except KeyError:  # something is signed that did not come
+            raise SignatureDoesNotMatch(AWSAccessKeyId=claim.access_key) from None
+        text = sigv4.string_to_sign(claim.timestamp, claim.scope, canonical)
+        right = sigv4.signature(signing_key, text)
+        _compare(known, claim.access_key, (claim.signature, right), StringToSign=text, CanonicalRequest=canonical)
+        return known, Chain(signing_key, claim.timestamp, claim.scope, right)
+
+    def _by_header_v2(self, call: Call, request: Request, credentials: str) -> Caller:
+        access_key, colon, signature = credentials.rpartition(":")
+        if not colon or not signature or " " in credentials:
+            raise _invalid_header("AWS authorization header is invalid.  Expected AwsAccessKeyId:signature")
+        claims.dated(request.headers, self._clock())
+        return self._check_v2(call, request, (access_key, signature), sigv2.header_string)
+
+    def _by_query_v2(self, call: Call, request: Request) -> Caller:
+        query = call.query
+        if "Expires" not in query or "AWSAccessKeyId" not in query:
+            raise AccessDenied(
+                "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
+            )
+        expires, now = query["Expires"], self._clock()
+        if not (
+            expires.isascii() and expires.isdigit() and len(expires) <= len(str(_LATEST)) and int(expires) < _LATEST
+        ):
+            raise AccessDenied(f"Invalid date (should be seconds since epoch): {expires}")
+        if now > int(expires):
+            raise AccessDenied(
+                "Request has expired", Expires=moment.to_text(int(expires)), ServerTime=moment.to_text(now)
+            )
+        claimed = (query["AWSAccessKeyId"], query["Signature"])
+        return self._check_v2(call, request, claimed, lambda request: sigv2.query_string(request, expires))
+
+    def _check_v2(
+        self, call: Call, request: Request, claimed: tuple[str, str], text_of: Callable[[Request], str]
+    ) -> Caller:
+        if not self._sigv2:
+            raise InvalidRequest(
+                "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
+            )
+        declared = request.headers.get(payload.HEADER) or payload.without_declaration(request.headers)
+        payload.check(declared)
+        access_key, signature = claimed
+        known = self._keys.get(access_key, _UNKNOWN)
+        path = f"/{call.bucket}{request.path}" if call.virtual_host else request.path
+        text = text_of(request._replace(path=path))
+        _compare(known, access_key, (signature, sigv2.signature(known.secret_key, text)), StringToSign=text)
+        payload.expect(call, declared, request.headers, None)
+        return _caller(known)
+
+
+def _refuse_unsigned(headers: Mapping[str, str], signed: Sequence[str]) -> None:
+    """S3 lets x-amz-content-sha256 stand unsigned, whose value is signed in any case (scality/Arsenal#2590)."""
+    unsigned = [
+        name
+        for name in headers
+        if (name.startswith("x-amz-") or name in {"host", "content-md5"})
+        and name not in signed
+        and name != payload.HEADER
+    ]
+    if unsigned:
+        raise AccessDenied(
+            "There were headers present in the request which were not signed", HeadersNotSigned=", ".join(unsigned)
+        )
+
+
+def _compare(known: Key, access_key: str, signatures: tuple[str, str], **told: str) -> None:
+    """Say which is wrong, key or signature, only when both have been looked at: either takes the same time."""
+    provided, right = signatures
+    same = hmac.compare_digest(octets(provided), octets(right))
+    if known is _UNKNOWN:
+        raise InvalidAccessKeyId(AWSAccessKeyId=access_key)
+    if not same:
+        dumps = {f"{name}Bytes": octets(text).hex(" ") for name, text in told.items()}
+        raise SignatureDoesNotMatch(AWSAccessKeyId=access_key, SignatureProvided=provided, **told, **dumps)
+
+
+def _caller(key: Key) -> Caller:
+    return Caller(key.owner, key.rights, key.access_key)
+
+
+def _invalid_header(reason: str) -> InvalidArgument:
+    return InvalidArgument(reason, ArgumentName="Authorization")
