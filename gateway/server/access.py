@@ -1,0 +1,56 @@
+"""The access log: one line per request.
+
+The lines look like all others but are put together by hand: through structlog one costs 15 µs, and a small GET 80 in
+all. What a client chose is escaped; query strings, which may hold a signature, are never written.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from json.encoder import encode_basestring_ascii as quoted
+
+from gateway.server.exchange import Exchange
+from gateway.server.logs import Format, Level, in_console, plain
+
+Access = Callable[[Exchange, float], None]
+
+
+def access_log(form: Format, level: Level) -> Access | None:
+    """Return what writes the line of a request, given the seconds it took; None where the level leaves it out."""
+    if level not in {"debug", "info"}:
+        return None
+    return _console if in_console(form) else _json
+
+
+def _json(exchange: Exchange, seconds: float) -> None:
+    call = exchange.call
+    sys.stderr.write(
+        f'{{"time":"{_now()}","level":"info","event":"request","request_id":"{exchange.request_id}",'
+        f'"method":"{exchange.method}","operation":"{exchange.operation}",'
+        f'"bucket":{quoted(call.bucket if call else "")},"key":{quoted(call.key if call else "")},'
+        f'"key_id":{quoted(exchange.access_key)},"remote":{quoted(exchange.connection.remote)},'
+        f'"status":{exchange.status},"error":"{exchange.error}","received":{exchange.payload.total_bytes},'
+        f'"sent":{exchange.sent},"seconds":{seconds:.6f}}}\n'
+    )
+
+
+def _console(exchange: Exchange, seconds: float) -> None:
+    call = exchange.call
+    path = f"{call.bucket}/{call.key}" if call and call.key else call.bucket if call else ""
+    sys.stderr.write(
+        f"{_now()} info    {exchange.operation} {plain(path)} {exchange.status} {exchange.error or '-'} "
+        f"{seconds * 1000:.1f} ms in={exchange.payload.total_bytes} out={exchange.sent} "
+        f"key={plain(exchange.access_key or '-')} from={exchange.connection.remote} id={exchange.request_id}\n"
+    )
+
+
+def _now() -> str:
+    """Return the time, of which everything but the milliseconds is made once a second."""
+    now = time.time()
+    second = int(now)
+    if _clock[0] != second:
+        _clock[:] = [second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))]
+    return f"{_clock[1]}.{int((now - second) * 1000):03d}Z"
+
+
+_clock: list[int | str] = [0, ""]

@@ -1,0 +1,348 @@
+"""One client's connection: requests in, one after another, on aiohttp's HTTP parser.
+
+It does what aiohttp's own request handler does, in S3's words and for a third of the time (15 instead of 45 µs a
+request), because neither a request object, nor a response object, nor a task is made for each request.
+"""
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpProcessingError, HttpRequestParser, RawRequestMessage
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+
+from gateway.errors import BadRequest, IncompleteBody, RequestHeaderSectionTooLarge, RequestTimeout, S3Error
+from gateway.server.exchange import Exchange
+from gateway.storage import PIECE
+
+if TYPE_CHECKING:
+    from gateway.server.listener import Listener
+
+PIPELINED: Final = 8  # requests that are parsed ahead of the one being answered
+NEVER: Final = float("inf")
+TOO_MANY: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
+
+
+class ClientGoneError(Exception):
+    """The client is not there any more: there is nobody to answer."""
+
+
+class MalformedBody(BadRequest):
+    """What aiohttp found wrong with the framing of a body; its words are not for clients."""
+
+    code = "BadRequest"
+
+    def __init__(self, _detail: str = "") -> None:
+        super().__init__("The framing of the request body is malformed.")
+
+
+class Connection(BaseProtocol):
+    """What is known of one connection. Its listener looks at `deadline` and calls `expire` when it has passed."""
+
+    __slots__ = (
+        "_broken",
+        "_discarded",
+        "_done",
+        "_expired",
+        "_listener",
+        "_payload",
+        "_queue",
+        "_task",
+        "_waiter",
+        "_writable",
+        "deadline",
+        "finished",
+        "half_closed",
+        "limits",
+        "remote",
+        "secure",
+    )
+
+    def __init__(self, listener: "Listener") -> None:
+        limits = listener.limits
+        parser = HttpRequestParser(
+            self,
+            listener.loop,
+            PIECE,
+            max_line_size=limits.request_line,
+            max_field_size=limits.headers,
+            max_headers=limits.header_count,
+            payload_exception=MalformedBody,
+            auto_decompress=False,
+            max_msg_queue_size=PIPELINED,
+        )
+        super().__init__(listener.loop, parser)
+        self.deadline = NEVER
+        self.finished = False  # no further request is taken from this connection
+        self.half_closed = False  # the client will send nothing more
+        self.remote = ""
+        self.secure = False
+        self.limits = limits
+        self._listener = listener
+        self._queue: deque[tuple[RawRequestMessage | S3Error, StreamReader]] = deque()
+        self._payload: StreamReader = EMPTY_PAYLOAD  # of the request parsed last: only its body can be incomplete
+        self._broken = False  # what comes in cannot be understood any more
+        self._waiter: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._done: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._expired: Callable[[], None] = self.abort
+        self._discarded = -1  # how much was thrown away while lingering; before that, nothing is
+
+    # --- what the event loop calls ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self.remote = peer[0] if isinstance(peer, tuple) else ""
+        self.secure = transport.get_extra_info("sslcontext") is not None
+        if not self._listener.admit(self) and self.transport is not None:
+            self.finished = True
+            self.transport.write(TOO_MANY)
+            self.transport.close()
+            return
+        self._task = self._loop.create_task(self._serve())
+        self._watch(self.limits.idle_timeout, self.abort)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self.deadline = NEVER
+        self.finished = self.half_closed = True
+        self._listener.release(self)
+        self._cut_body()
+        for waiter in (self._waiter, self._writable, self._done):
+            _release(waiter)
+
+    def eof_received(self) -> bool:
+        """Keep the way back open for the answer: the client has only finished sending."""
+        self.half_closed = True
+        self._cut_body()
+        self._give_up()
+        if self._waiter is not None and not self._queue:
+            self.finish()
+            return False
+        return not self.secure
+
+    def data_received(self, data: bytes) -> None:
+        if self._discarded >= 0:
+            self._discard(len(data))
+            return
+        if self.finished or self._parser is None:
+            return
+        try:
+            messages, upgraded, _ = self._parser.feed_data(data)
+        except HttpProcessingError as error:
+            self._refuse(_refusal(error))
+            return
+        if messages:
+            self._queue.extend(messages)
+            self._payload = messages[-1][1]
+            _release(self._waiter)
+        elif data and self._waiter is not None and self._expired != self._slow_headers:
+            self._watch(self.limits.header_timeout, self._slow_headers)
+        if upgraded:
+            self.finished = True  # an upgrade that S3 does not know: this request is answered, and then it is over
+        if len(self._queue) >= PIPELINED and not self._buffer_paused:
+            self._pause_reading_for_buffer()
+
+    # --- what its listener calls ---
+
+    def expire(self) -> None:
+        """Do what is to be done now that the deadline has passed."""
+        self.deadline = NEVER
+        self._expired()
+
+    def finish(self) -> None:
+        """Take no further request: an idle connection ends at once, a busy one after its answers."""
+        self.finished = True
+        _release(self._waiter)
+
+    def abort(self) -> None:
+        """Break the connection."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def cancel(self) -> None:
+        """Break the connection and stop whatever is being done for it."""
+        self.abort()
+        if self._task is not None:
+            self._task.cancel()
+
+    # --- what the exchange of request and answer needs ---
+
+    def send(self, data: bytes) -> None:
+        """Have `data` sent; `drain` waits for it where much is sent."""
+        if self.transport is None or self.transport.is_closing():
+            raise ClientGoneError
+        self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until more can be sent. Raises: ClientGoneError, also if the client takes nothing for too long."""
+        if self._paused and self.transport is not None:
+            self._watch(self.limits.stall_timeout, self.abort)
+            with suppress(ConnectionError):
+                await self._drain_helper()
+            self.deadline = NEVER
+        if self.transport is None:
+            raise ClientGoneError
+
+    async def flush(self) -> None:
+        """Wait until everything sent so far has left the process. Raises: ClientGoneError."""
+        if self.transport is None:
+            raise ClientGoneError
+        if self.transport.get_write_buffer_size():
+            low, high = self.transport.get_write_buffer_limits()
+            self.transport.set_write_buffer_limits(high=0)
+            try:
+                await self.drain()
+            finally:
+                self.transport.set_write_buffer_limits(high=high, low=low)
+
+    def duplicate(self) -> socket.socket:
+        """Return a socket of the same connection, to be closed by the caller. Raises: ClientGoneError."""
+        if self.transport is None:
+            raise ClientGoneError
+        return socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
+
+    async def writable(self, sock: socket.socket) -> None:
+        """Wait until the duplicate `sock` of the connection's socket takes bytes again. Raises: ClientGoneError."""
+        self._writable = waiter = self._loop.create_future()
+        self._loop.add_writer(sock.fileno(), _release, waiter)
+        self._watch(self.limits.stall_timeout, self.abort)
+        try:
+            await waiter
+        finally:
+            self._loop.remove_writer(sock.fileno())
+            self._writable = None
+            self.deadline = NEVER
+        if self.transport is None:
+            raise ClientGoneError
+
+    async def receive(self, payload: StreamReader) -> bytes:
+        """Return the next bytes of a body, b"" at its end. Raises: IncompleteBody, RequestTimeout, BadRequest."""
+        self._watch(self.limits.stall_timeout, self._slow_body)
+        try:
+            return await payload.readany()
+        finally:
+            self.deadline = NEVER
+
+    # --- one request after another ---
+
+    async def _serve(self) -> None:
+        while (exchange := await self._next()) is not None:
+            self.deadline = NEVER
+            await self._listener.handle(exchange)
+            if exchange.closing or not await self._skip(exchange.payload):
+                break
+            if not self._queue:
+                self._watch(self.limits.idle_timeout, self.abort)
+        self.finished = True
+        with suppress(ClientGoneError):
+            await self.flush()
+            await self._linger()
+        if self.transport is not None:
+            self.transport.close()
+
+    async def _next(self) -> Exchange | None:
+        if not self._queue and not self.finished:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if not self._queue or self.transport is None:
+            return None
+        message, payload = self._queue.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused:
+            self._parse_on()
+        return Exchange(self, message, payload)
+
+    def _parse_on(self) -> None:
+        """Parse the requests that were held back while the queue was full."""
+        self.data_received(b"")
+        if len(self._queue) < PIPELINED:
+            self._resume_reading_for_buffer()
+
+    async def _skip(self, payload: StreamReader) -> bool:
+        """Read what is left of a body, so that the next request can be found behind it; False if that failed."""
+        skipped = 0
+        try:
+            while not payload.is_eof() and skipped <= self.limits.unread:
+                self._watch(self.limits.linger, self._slow_body)
+                skipped += len(await payload.readany())
+        except S3Error:
+            return False
+        finally:
+            self.deadline = NEVER
+        return payload.is_eof()
+
+    async def _linger(self) -> None:
+        """Let the client read its answer before the connection is closed: what it still sends would reset it."""
+        if self.transport is None or self.half_closed or not (self._broken or self._body_is_missing()):
+            return
+        self._discarded = 0
+        self._done = self._loop.create_future()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._resume_transport_reading()
+        self._watch(self.limits.linger, self._give_up)
+        await self._done
+        self.deadline = NEVER
+
+    # --- deadlines and ends ---
+
+    def _watch(self, seconds: float, expired: Callable[[], None]) -> None:
+        self.deadline = self._loop.time() + seconds
+        self._expired = expired
+
+    def _slow_headers(self) -> None:
+        self._refuse(RequestTimeout())
+
+    def _slow_body(self) -> None:
+        self._payload.set_exception(RequestTimeout())
+
+    def _give_up(self) -> None:
+        _release(self._done)
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > self.limits.unread:
+            self._give_up()
+
+    def _refuse(self, error: S3Error) -> None:
+        """Give the input up: nothing that follows can be understood."""
+        self._broken = self.finished = True
+        if self._body_is_missing():
+            self._payload.set_exception(error)
+        else:
+            self._queue.append((error, EMPTY_PAYLOAD))
+            _release(self._waiter)
+
+    def _body_is_missing(self) -> bool:
+        return not self._payload.is_eof()
+
+    def _cut_body(self) -> None:
+        if self._body_is_missing() and self._payload.exception() is None:
+            self._payload.set_exception(IncompleteBody())
+
+
+def _release(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+def _refusal(error: HttpProcessingError) -> S3Error:
+    """Tell in S3's words what is wrong with a request; its bytes are not repeated."""
+    if isinstance(error, LineTooLong) or "Too many headers" in error.message:
+        return RequestHeaderSectionTooLarge()
+    return BadRequest()

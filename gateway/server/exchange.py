@@ -1,0 +1,104 @@
+"""One request and its answer, as the edge sees them: what is known before there is a Call, and after."""
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.streams import StreamReader
+
+from gateway.errors import S3Error
+from gateway.message import Call
+
+if TYPE_CHECKING:
+    from gateway.server.connection import Connection
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def _new_id() -> str:
+    """Return an id as S3's are: 16 hexadecimal digits, upper case."""
+    return secrets.token_hex(8).upper()
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """A request, or what was wrong with it, and what became of it."""
+
+    connection: "Connection"
+    request: RawRequestMessage | S3Error
+    payload: StreamReader
+    request_id: str = field(default_factory=_new_id)
+    call: Call | None = None
+    status: int = 0  # 0: nothing was answered yet
+    sent: int = 0  # bytes of the answer's body
+    error: str = ""
+    closing: bool = False  # the connection ends after the answer
+
+    @property
+    def skippable(self) -> int:
+        """How many bytes of an unwanted body are read to keep the connection."""
+        return self.connection.limits.unread
+
+    @property
+    def method(self) -> str:
+        """The method, "" where no request could be understood."""
+        return "" if isinstance(self.request, S3Error) else self.request.method
+
+    @property
+    def path(self) -> str:
+        """The path as it was sent."""
+        return "" if isinstance(self.request, S3Error) else self.request.path.partition("?")[0]
+
+    @property
+    def operation(self) -> str:
+        """S3's name of what was asked for, "Malformed" where that could not be understood."""
+        return self.call.operation or "Malformed" if self.call else "Malformed"
+
+    @property
+    def access_key(self) -> str:
+        """The id of the key that signed, "" where no signature was accepted."""
+        return self.call.caller.access_key if self.call and self.call.caller else ""
+
+    @property
+    def old(self) -> bool:
+        """True for a client of HTTP/1.0, which has to be told that its connection is kept."""
+        return isinstance(self.request, S3Error) or self.request.version < HttpVersion11
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes in, asking for it first where the client waits to be asked.
+
+        Raises: IncompleteBody, RequestTimeout, BadRequest.
+        """
+        if self._waits():
+            self.connection.send(CONTINUE)
+        while chunk := await self.connection.receive(self.payload):
+            yield chunk
+
+    def fail(self, code: str) -> None:
+        """Break the connection: there is no way left to tell the client."""
+        self.error = code
+        self.closing = True
+        self.connection.abort()
+
+    def decide_closing(self) -> bool:
+        """Decide, and remember, whether the answer about to be written is the last of its connection."""
+        connection, request = self.connection, self.request
+        if isinstance(request, S3Error) or request.should_close or connection.finished or connection.half_closed:
+            self.closing = True
+        else:
+            self.closing = not self.payload.is_eof() and (self._waits() or self._missing(request) > self.skippable)
+        return self.closing
+
+    def _waits(self) -> bool:
+        """Say whether the client waits for 100 Continue: HTTP/1.1 only, and not if it began to send."""
+        if isinstance(self.request, S3Error) or self.payload.is_eof() or self.payload.total_bytes:
+            return False
+        expects = self.request.headers.get("Expect", "").lower()
+        return expects == "100-continue" and self.request.version >= HttpVersion11
+
+    def _missing(self, request: RawRequestMessage) -> float:
+        """Return how many bytes of the body have not come in; infinity where the client did not say."""
+        declared = request.headers.get("Content-Length")
+        return float("inf") if declared is None else int(declared) - self.payload.total_bytes

@@ -1,0 +1,78 @@
+"""The connections of one process: accepted, watched for deadlines, drained."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from gateway import metrics
+from gateway.server.connection import Connection
+from gateway.server.exchange import Exchange
+from gateway.server.limits import Limits
+
+BACKLOG: Final = 1024
+HANDSHAKE_TIMEOUT: Final = 15.0
+
+
+class Listener:
+    """Accepts connections on sockets that are bound already, and has `handle` answer what comes in."""
+
+    def __init__(self, handle: Callable[[Exchange], Awaitable[None]], limits: Limits) -> None:
+        self.handle = handle
+        self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self._connections: set[Connection] = set()
+        self._servers: list[asyncio.Server] = []
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._interval = min(1.0, limits.shortest / 4)
+        self._sweeper = self.loop.call_later(self._interval, self._sweep)
+
+    async def start(self, sockets: Sequence[socket.socket], context: ssl.SSLContext | None = None) -> None:
+        """Begin to accept."""
+        timeout = HANDSHAKE_TIMEOUT if context else None
+        for sock in sockets:
+            server = await self.loop.create_server(
+                lambda: Connection(self), sock=sock, ssl=context, backlog=BACKLOG, ssl_handshake_timeout=timeout
+            )
+            self._servers.append(server)
+
+    async def drain(self, seconds: float) -> None:
+        """Accept nothing more, and give what is being answered so many seconds to end."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.finish()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
+        except TimeoutError:
+            for connection in list(self._connections):
+                connection.cancel()
+        self._sweeper.cancel()
+
+    # --- what connections tell ---
+
+    def admit(self, connection: Connection) -> bool:
+        """Take note of a new connection; False if there are too many."""
+        if len(self._connections) >= self.limits.connections:
+            return False
+        self._connections.add(connection)
+        self._empty.clear()
+        return True
+
+    def release(self, connection: Connection) -> None:
+        """Take note of the end of a connection."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def _sweep(self) -> None:
+        """Look after every deadline at once: cheaper than a timer for each wait of each connection."""
+        now = self.loop.time()
+        for connection in list(self._connections):
+            if connection.deadline <= now:
+                connection.expire()
+        metrics.CONNECTIONS.set(len(self._connections))
+        self._sweeper = self.loop.call_later(self._interval, self._sweep)

@@ -1,0 +1,61 @@
+"""The log: one line per event, on standard error, made so that nothing a client sends can begin another line."""
+
+import json
+import logging
+import sys
+from typing import Final, Literal
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+Format = Literal["auto", "console", "json"]
+Level = Literal["debug", "info", "warning", "error"]
+
+
+def configure(form: Format, level: Level) -> None:
+    """Set the log up, for structlog and for the standard library's loggers alike; `auto` is console in a terminal."""
+    render = _console if in_console(form) else _json
+    prepare: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%S.%fZ", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*prepare, render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render], foreign_pre_chain=prepare
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+
+
+def in_console(form: Format) -> bool:
+    """Say whether lines are for people."""
+    return form == "console" or (form == "auto" and sys.stderr.isatty())
+
+
+def plain(value: object) -> str:
+    """Return text as it is if it is one plain word, else quoted."""
+    text = str(value)
+    return text if text and text.isascii() and text.isprintable() and not {" ", '"'} & set(text) else _encode(text)
+
+
+_encode: Final = json.JSONEncoder(default=str, separators=(",", ":")).encode
+
+
+def _json(_logger: object, _method: str, event: EventDict) -> str:
+    return _encode({"time": event.pop("timestamp"), **event})
+
+
+def _console(_logger: object, _method: str, event: EventDict) -> str:
+    """Write an event for people: values that are no plain word are quoted, a traceback follows indented."""
+    time, level, name = event.pop("timestamp"), event.pop("level"), event.pop("event")
+    trace = event.pop("exception", "")
+    line = " ".join([f"{time} {level:<7} {plain(name)}", *[f"{key}={plain(value)}" for key, value in event.items()]])
+    return line + "".join([f"\n    {part}" for part in str(trace).splitlines()])

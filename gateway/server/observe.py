@@ -1,0 +1,76 @@
+"""What is noted of every request, once, whatever happens: the access log and the metrics."""
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Final, NamedTuple
+
+from prometheus_client import Counter, Histogram
+
+from gateway import metrics
+from gateway.server.access import Access
+from gateway.server.exchange import Exchange
+
+AUTHENTICATION: Final = frozenset(
+    {
+        "AuthorizationHeaderMalformed",
+        "AuthorizationQueryParametersError",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    }
+)
+
+
+class Observer:
+    """Has `handle` answer requests, and notes what became of them."""
+
+    def __init__(self, handle: Callable[[Exchange], Awaitable[None]], access: Access | None) -> None:
+        self._handle = handle
+        self._access = access
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer a request."""
+        metrics.IN_FLIGHT.inc()
+        started = time.perf_counter()
+        try:
+            await self._handle(exchange)
+        finally:
+            seconds = time.perf_counter() - started
+            metrics.IN_FLIGHT.dec()
+            _count(exchange, seconds)
+            if self._access:
+                self._access(exchange, seconds)
+
+
+class _Series(NamedTuple):
+    """The metrics of one operation, found once: looking labels up costs more than counting."""
+
+    seconds: Histogram
+    received: Counter
+    sent: Counter
+
+
+@cache
+def _series(operation: str) -> _Series:
+    return _Series(
+        metrics.SECONDS.labels(operation), metrics.RECEIVED.labels(operation), metrics.SENT.labels(operation)
+    )
+
+
+@cache
+def _requests(operation: str, status: int) -> Counter:
+    return metrics.REQUESTS.labels(operation, status)
+
+
+def _count(exchange: Exchange, seconds: float) -> None:
+    series = _series(exchange.operation)
+    series.seconds.observe(seconds)
+    _requests(exchange.operation, exchange.status).inc()
+    if exchange.payload.total_bytes:
+        series.received.inc(exchange.payload.total_bytes)
+    if exchange.sent:
+        series.sent.inc(exchange.sent)
+    if exchange.error in AUTHENTICATION:
+        metrics.REFUSED.labels(exchange.error).inc()

@@ -1,0 +1,52 @@
+"""The way of a request, read top to bottom: parse, verify, resolve, authorize, run, write."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from gateway.auth.policy import Policy
+from gateway.auth.verify import Verifier
+from gateway.errors import InternalError, S3Error
+from gateway.message import Answer, Call
+from gateway.operations.service import Service
+from gateway.operations.table import resolve
+from gateway.server.connection import ClientGoneError
+from gateway.server.exchange import Exchange
+from gateway.server.parse import Parser
+from gateway.server.write import write, write_error
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Answers one request: with what was asked for, with an error, or by breaking the connection."""
+
+    parse: Parser
+    verifier: Verifier
+    policy: Policy
+    service: Service
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer a request, whatever it is."""
+        try:
+            call = exchange.call = self.parse(exchange)
+            async with call.keep_open:
+                await write(exchange, await self._run(call))
+        except ClientGoneError:
+            exchange.fail("ClientGone")
+        except S3Error as error:
+            write_error(exchange, error)
+        except Exception:  # the one place where the unexpected ends: the client is told nothing of it, the log all
+            log.exception("request failed", request_id=exchange.request_id)
+            write_error(exchange, InternalError())
+
+    async def _run(self, call: Call) -> Answer:
+        operation = resolve(call)
+        call.operation = operation.name
+        call.caller = self.verifier.verify(call)
+        call.authorize = partial(self.policy.authorize, call.caller)
+        if operation.verb:
+            await call.authorize(operation.verb, call.address)
+        return await operation.run(self.service, call)

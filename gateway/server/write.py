@@ -1,0 +1,143 @@
+"""From an Answer to what stands on the wire.
+
+After the first byte there is no other answer: whatever fails then breaks the connection, so that the client sees a
+body that ends short instead of one that is wrong.
+"""
+
+import asyncio
+import base64
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from gateway.errors import InvalidArgument, S3Error
+from gateway.message import Answer
+from gateway.operations import xml
+from gateway.server.connection import ClientGoneError
+from gateway.server.exchange import Exchange
+from gateway.server.sendfile import send_file
+from gateway.storage import PIECE, Download, File
+
+HOST_ID: Final = base64.b64encode(os.urandom(33)).decode()
+BODILESS: Final = frozenset({204, 304})
+
+_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+
+
+async def write(exchange: Exchange, answer: Answer) -> None:
+    """Write an answer. Raises: ClientGoneError, and whatever the content raises."""
+    content = answer.content
+    length = content.stop - content.start if isinstance(content, Download) else len(content)
+    if exchange.method == "HEAD" or answer.status in BODILESS:
+        _send(exchange, answer, _head(exchange, answer, length if answer.length is None else answer.length))
+    elif isinstance(content, bytes):
+        _send(exchange, answer, _head(exchange, answer, length), content)
+    else:
+        await _write_download(exchange, answer, content)
+    await exchange.connection.drain()
+
+
+def write_error(exchange: Exchange, error: S3Error) -> None:
+    """Write an error if that can still be done, else break the connection."""
+    if exchange.status:
+        exchange.fail(error.code)
+        return
+    exchange.error = error.code
+    body = xml.error(error, exchange.path, exchange.request_id, HOST_ID)
+    answer = Answer(error.status, {"Content-Type": "application/xml", **error.headers}, body)
+    head = _head(exchange, answer, len(body))
+    try:
+        _send(exchange, answer, head, b"" if exchange.method == "HEAD" or error.status in BODILESS else body)
+    except ClientGoneError:
+        exchange.fail(error.code)
+
+
+def _send(exchange: Exchange, answer: Answer, head: bytes, body: bytes = b"") -> None:
+    exchange.status = answer.status
+    exchange.connection.send(head + body)
+    exchange.sent += len(body)
+
+
+async def _write_download(exchange: Exchange, answer: Answer, download: Download) -> None:
+    content, length = download.content, download.stop - download.start
+    head = _head(exchange, answer, length)
+    if isinstance(content, bytes):
+        _send(exchange, answer, head, content)
+    elif isinstance(content, File) and not exchange.connection.secure:
+        exchange.status = answer.status
+        await send_file(exchange, head, content, length)
+    else:
+        chunks = _pieces(content, length) if isinstance(content, File) else content
+        await _write_stream(exchange, answer, head, _exactly(length, chunks))
+    if exchange.sent != length:
+        message = f"an answer of {length} bytes ended after {exchange.sent}"
+        raise ValueError(message)
+
+
+async def _write_stream(exchange: Exchange, answer: Answer, head: bytes, chunks: AsyncIterator[bytes]) -> None:
+    """Send chunks as they come; the head waits for the first, so that a failure before it can still be told."""
+    async for chunk in chunks:
+        _send(exchange, answer, head, chunk)
+        head = b""
+        await exchange.connection.drain()
+    if head:
+        _send(exchange, answer, head)
+
+
+async def _exactly(length: int, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Pass chunks on, but never more than was announced: the client would take the rest for its next answer."""
+    async for chunk in chunks:
+        length -= len(chunk)
+        if length < 0:
+            message = f"the content is {-length} bytes longer than announced"
+            raise ValueError(message)
+        yield chunk
+
+
+async def _pieces(file: File, length: int) -> AsyncIterator[bytes]:
+    """Read a file where the kernel cannot send it itself, because the bytes are to be encrypted."""
+    offset, end = file.offset, file.offset + length
+    while offset < end:
+        piece = await asyncio.to_thread(os.pread, file.descriptor, min(PIECE, end - offset), offset)
+        if not piece:
+            return
+        offset += len(piece)
+        yield piece
+
+
+def _head(exchange: Exchange, answer: Answer, length: int) -> bytes:
+    lines = [
+        _LINES[answer.status],
+        f"Server: s3-gateway\r\nDate: {_date()}\r\n",
+        f"x-amz-request-id: {exchange.request_id}\r\nx-amz-id-2: {HOST_ID}\r\n",
+    ]
+    if answer.status not in BODILESS:
+        lines.append(f"Content-Length: {length}\r\n")
+    if exchange.decide_closing():
+        lines.append("Connection: close\r\n")
+    elif exchange.old:
+        lines.append("Connection: keep-alive\r\n")
+    lines.append(_fields(answer.headers))
+    return "".join(lines).encode()
+
+
+def _fields(headers: Mapping[str, str]) -> str:
+    """Return header lines. Raises: InvalidArgument where a value could end its line and begin another."""
+    for value in headers.values():
+        if not value.isprintable() and any(character < " " or character == "\x7f" for character in value):
+            raise InvalidArgument("A header of the answer cannot hold a control character.")
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]) + "\r\n"
+
+
+def _date() -> str:
+    """Return the time as HTTP writes it, made once a second."""
+    now = int(time.time())
+    if _clock[0] != now:
+        _clock[:] = [now, formatdate(now, usegmt=True)]
+    return str(_clock[1])
+
+
+_clock: list[int | str] = [0, ""]
