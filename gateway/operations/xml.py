@@ -17,7 +17,7 @@ from gateway.storage import Body
 NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 LIMIT: Final = 1024 * 1024  # bytes of a document; a DeleteObjects of a thousand keys of full length is just below
 _DEPTH: Final = 16  # S3's own deepest document has 8 levels
-_DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
+DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _SPECIAL: Final = re.compile('[&<>"\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]')
 _NAMED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#xA;", "\t": "&#x9;"}
 
@@ -52,14 +52,14 @@ def timestamp(moment: datetime) -> str:
     return f"{moment.isoformat(timespec='seconds')[:19]}.000Z"
 
 
-async def read(body: Body, root: str, lists: Collection[str] = ()) -> dict[str, Any]:
-    """Read a document: elements with children become dicts, others their text as it stands.
+async def read(body: Body, root: str, lists: Collection[str] = (), limit: int = LIMIT) -> dict[str, Any]:
+    """Read a document of at most `limit` bytes: elements with children become dicts, others their text as it stands.
 
     Elements named in `lists` come as lists, also if there is one; any other may stand once. Attributes are kept, by
     local name, of elements with children only. The body is read to its end, so that its checks are made.
     Raises: MissingRequestBodyError, MaxMessageLengthExceeded, MalformedXML (also for any DTD).
     """
-    data = await _bytes(body)
+    data = await _bytes(body, limit)
     if not data.strip():
         raise MissingRequestBodyError
     reader = _Reader(root, lists)
@@ -87,7 +87,7 @@ def children(of: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _text(root: str, content: Mapping[str, object]) -> bytes:
-    written = [_DECLARATION]
+    written = [DECLARATION]
     _write(written, root, content)
     return "".join(written).encode()
 
@@ -118,14 +118,14 @@ def _reference(found: re.Match[str]) -> str:
     return _NAMED.get(character) or ("\ufffd" if "\ud800" <= character <= "\udfff" else f"&#x{ord(character):X};")
 
 
-async def _bytes(body: Body) -> bytes:
-    if body.size is not None and body.size > LIMIT:
-        raise MaxMessageLengthExceeded(MaxMessageLengthBytes=str(LIMIT))
+async def _bytes(body: Body, limit: int) -> bytes:
+    if body.size is not None and body.size > limit:
+        raise MaxMessageLengthExceeded(MaxMessageLengthBytes=str(limit))
     pieces, size = [], 0
     async for piece in body:
         size += len(piece)
-        if size > LIMIT:
-            raise MaxMessageLengthExceeded(MaxMessageLengthBytes=str(LIMIT))
+        if size > limit:
+            raise MaxMessageLengthExceeded(MaxMessageLengthBytes=str(limit))
         pieces.append(piece)
     return b"".join(pieces)
 
