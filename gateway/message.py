@@ -1,6 +1,6 @@
 """What goes into an operation and what comes out of it, free of any HTTP library."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -114,11 +114,12 @@ class Call:
 class Answer:
     """What is to be sent. A Download's context is held by `Call.keep_open` until it is written.
 
+    The pieces of an iterator are written as they come, as a body of untold length (Transfer-Encoding: chunked).
     `headers` names are as they are to be written; Content-Length is told from the content, or from `length` for an
     answer to HEAD.
     """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    content: bytes | Download = b""
+    content: bytes | Download | AsyncIterator[bytes] = b""
     length: int | None = None
