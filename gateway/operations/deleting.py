@@ -44,8 +44,10 @@ class Wish(NamedTuple):
 async def delete_objects(service: Service, call: Call) -> Answer:
     """Delete up to a thousand objects; what fails is told key by key, in the order of the request.
 
-    The body must carry a checksum of any kind. Raises: InvalidRequest (it does not), BadDigest, MalformedXML.
+    The body must carry a checksum of any kind; a condition takes the right to read the object.
+    Raises: InvalidRequest (no checksum), BadDigest, MalformedXML, NoSuchBucket.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
     """
     if verify_body(call) is None and "content-md5" not in call.headers:
         raise InvalidRequest("Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
@@ -97,6 +99,8 @@ async def _delete(service: Service, call: Call, wish: Wish) -> S3Error | None:
     at = Address(call.bucket, wish.key)
     try:
         await call.require("delete", at)
+        if wish.conditions.if_match:
+            await call.require("read", at)  # a condition tells of the object
         _check(wish)
         await service.storage.delete(at, wish.conditions)
     except S3Error as failure:

@@ -18,7 +18,7 @@ async def refuse_demands(service: Service, call: Call) -> None:
     where nothing is versioned), AccessDenied (a bucket is another's than expected).
     """
     for name in call.headers.names():
-        if refuse := _DEMANDS.get(name):
+        if refuse := REFUSED.get(name):
             refuse(name, call.headers[name])
     if call.key and "versionId" in call.query:
         _refuse_version(call.query["versionId"])
@@ -66,7 +66,7 @@ def _storage_class(_name: str, value: str) -> None:
 
 _ENCRYPTION: Final = "x-amz-server-side-encryption"
 _CUSTOMER: Final = "server-side-encryption-customer"
-_DEMANDS: Final[Mapping[str, Callable[[str, str], None]]] = MappingProxyType(
+REFUSED: Final[Mapping[str, Callable[[str, str], None]]] = MappingProxyType(
     {
         _ENCRYPTION: _never,  # even AES256: nobody is to believe that bytes are encrypted where they are not
         f"{_ENCRYPTION}-aws-kms-key-id": _never,

@@ -25,10 +25,11 @@ NOTHING: Final[frozenset[str]] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation of S3: which calls it answers, what it asks the caller's rights for, what it does.
+    """An operation of S3: which calls it answers, which right it takes, what it does.
 
-    `subresources` must all be asked for, `optional` ones may be, no others. `needs` are further parameters or headers
-    without which it is another operation.
+    `verb` is the right on the address of the call; where it is empty the operation asks itself, for what it touches
+    (the prefix of a listing, each key of a DeleteObjects). `subresources` must all be asked for, `optional` ones may
+    be, no others. `needs` are further parameters or headers without which it is another operation.
     """
 
     name: str

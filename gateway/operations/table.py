@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.errors import AccessForbidden, InvalidArgument, MethodNotAllowed, NotImplementedByGateway, S3Error
 from gateway.message import Answer, Call
-from gateway.operations import acl, buckets, deleting, listing
+from gateway.operations import acl, buckets, deleting, listing, objects
 from gateway.operations.row import NOTHING, Function, Operation, Scope, words
 from gateway.operations.service import Service
 from gateway.operations.unsupported import UNSUPPORTED
@@ -43,10 +43,14 @@ SUPPORTED: Final[Sequence[Operation]] = (
     _bucket("GetBucketVersioning", "GET", "versioning", "list", buckets.get_bucket_versioning),
     _bucket("GetBucketAcl", "GET", "acl", "admin", acl.get_bucket_acl),
     _bucket("PutBucketAcl", "PUT", "acl", "admin", acl.put_bucket_acl),
-    _bucket("ListObjects", "GET", "", "list", listing.list_objects),
-    _bucket("ListObjectsV2", "GET", "+ list-type", "list", listing.list_objects_v2),
-    _bucket("ListObjectVersions", "GET", "versions", "list", listing.list_object_versions),
-    _bucket("DeleteObjects", "POST", "delete", "", deleting.delete_objects),  # asks for each key
+    _bucket("ListObjects", "GET", "", "", listing.list_objects),
+    _bucket("ListObjectsV2", "GET", "+ list-type", "", listing.list_objects_v2),
+    _bucket("ListObjectVersions", "GET", "versions", "", listing.list_object_versions),
+    _bucket("DeleteObjects", "POST", "delete", "", deleting.delete_objects),
+    _object("PutObject", "PUT", "", "write", objects.put_object),
+    _object("GetObject", "GET", "| versionId partNumber", "read", objects.get_object),
+    _object("HeadObject", "HEAD", "| versionId partNumber", "read", objects.head_object),
+    _object("DeleteObject", "DELETE", "| versionId", "delete", objects.delete_object),
     _object("GetObjectAcl", "GET", "acl | versionId", "admin", acl.get_object_acl),
     _object("PutObjectAcl", "PUT", "acl | versionId", "admin", acl.put_object_acl),
 )
@@ -77,16 +81,14 @@ def _refusal(call: Call) -> S3Error:
     """Say in S3's words why a call is no operation."""
     scope = Scope.OBJECT if call.key else Scope.BUCKET if call.bucket else Scope.SERVICE
     asked = SUBRESOURCES.intersection(call.query)
+    if "versionId" in asked and (call.method, scope, asked - {"versionId"}) in _ROWS:
+        wrong, version = "This operation does not accept a version-id.", call.query["versionId"]
+        return InvalidArgument(wrong, ArgumentName="versionId", ArgumentValue=version)
     if methods := sorted(method for method, where, what in _ROWS if (where, what) == (scope, asked)):
         kind = " ".join(sorted(asked)).upper() or scope
         error = MethodNotAllowed(Method=call.method, ResourceType=kind)
         error.headers = {"Allow": ", ".join(methods)}
         return error
-    if asked == {"versionId"}:
-        version = call.query["versionId"]
-        return InvalidArgument(
-            "This operation does not accept a version-id.", ArgumentName="versionId", ArgumentValue=version
-        )
     if len(asked - {"versionId"}) > 1:
         names = ", ".join(sorted(asked))
         return InvalidArgument(f"Conflicting query string parameters: {names}", ArgumentName="ResourceType")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.errors import NotImplementedByGateway
+from gateway.errors import AccessDenied, NotImplementedByGateway
 from gateway.message import Answer, Call
 from gateway.operations.row import NOTHING, Function, Operation, Scope, words
 from gateway.operations.service import Service
@@ -118,7 +118,9 @@ _SERVICE: Final[Mapping[str, Mapping[str, str]]] = {"GET": {"ListDirectoryBucket
 
 
 def _refusing(name: str) -> Function:
-    async def refuse(_service: Service, _call: Call) -> Answer:
+    async def refuse(_service: Service, call: Call) -> Answer:
+        if call.caller is None or call.caller.anonymous:
+            raise AccessDenied
         raise NotImplementedByGateway(Operation=name)
 
     return refuse
