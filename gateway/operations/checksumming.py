@@ -17,7 +17,7 @@ PREFIX: Final = "x-amz-checksum-"
 SDK_ALGORITHM: Final = "x-amz-sdk-checksum-algorithm"
 TRAILER: Final = "x-amz-trailer"
 TYPE: Final = "x-amz-checksum-type"
-TYPES: Final = {"COMPOSITE": True, "FULL_OBJECT": False}
+_COMPOSITE: Final = {"COMPOSITE": True, "FULL_OBJECT": False}
 _ABOUT: Final = frozenset({TYPE, f"{PREFIX}mode", f"{PREFIX}algorithm"})  # under the same prefix, but no values
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _TOO_MANY: Final = "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
@@ -39,8 +39,7 @@ def verify_body(call: Call) -> str | None:
 
     Raises: InvalidDigest, InvalidRequest, BadDigest for what is wrong without looking at the body.
     """
-    if "content-md5" in call.headers:
-        _expect_md5(call.body, call.headers["content-md5"])
+    verify_md5(call)
     said = declared(call)
     if said is None:
         return None
@@ -49,6 +48,24 @@ def verify_body(call: Call) -> str | None:
     else:
         _expect(call.body, said.algorithm, _digest(said.algorithm, said.value))
     return said.algorithm
+
+
+def verify_md5(call: Call) -> None:
+    """Have the body compared with its Content-MD5, if there is one. Raises: InvalidDigest, BadDigest."""
+    if "content-md5" not in call.headers:
+        return
+    value, body = call.headers["content-md5"], call.body
+    wanted = decode(MD5, value)
+    if wanted is None:
+        raise InvalidDigest(**{"Content-MD5": value})
+    body.digest.want(MD5)
+
+    def check() -> None:
+        computed = body.digest[MD5]
+        if not compare_digest(computed, wanted):
+            raise BadDigest(ExpectedDigest=wanted.hex(), CalculatedDigest=b64encode(computed).decode())
+
+    body.check(check)
 
 
 def declared(call: Call) -> Declared | None:
@@ -70,6 +87,23 @@ def declared(call: Call) -> Declared | None:
     return said
 
 
+def expect_algorithm(body: Body, algorithm: str) -> None:
+    """Refuse the body of a part if the storage hashes it by another algorithm: that of the upload.
+
+    Raises InvalidRequest from the body, before anything is stored.
+    """
+    wanted_already = {MD5, *body.digest.algorithms}
+
+    def check() -> None:
+        for other in set(body.digest.algorithms) - wanted_already:
+            raise InvalidRequest(
+                f"Checksum Type mismatch occurred, expected checksum Type: {other.lower()}, "
+                f"actual checksum Type: {algorithm.lower()}"
+            )
+
+    body.check(check)
+
+
 def declared_whole(call: Call) -> Checksum | None:
     """Return the checksum that a CompleteMultipartUpload announces: of the object, not of the body."""
     said = declared(call)
@@ -80,6 +114,19 @@ def declared_whole(call: Call) -> Checksum | None:
     if dash and not (count.isascii() and count.isdigit()):
         raise _invalid(said.algorithm)
     return Checksum(said.algorithm, said.value, composite=bool(dash))
+
+
+def type_wanted(call: Call) -> bool | None:
+    """Return whether a checksum of checksums is asked for, None where nothing is. Raises InvalidRequest."""
+    name = call.headers.get(TYPE).upper()
+    if name and name not in _COMPOSITE:
+        raise InvalidRequest(f"Value for {TYPE} header is invalid.")
+    return _COMPOSITE.get(name)
+
+
+def type_name(composite: bool) -> str:  # noqa: FBT001 - the two types of S3, by the flag that stands for them
+    """Return S3's word for a type of checksum."""
+    return "COMPOSITE" if composite else "FULL_OBJECT"
 
 
 def algorithm_named(name: str) -> str:
@@ -133,20 +180,6 @@ def _digest(algorithm: str, value: str) -> bytes:
     if digest is not None:
         return digest
     raise _mismatch(algorithm) if _BASE64.fullmatch(value) else _invalid(algorithm)
-
-
-def _expect_md5(body: Body, value: str) -> None:
-    wanted = decode(MD5, value)
-    if wanted is None:
-        raise InvalidDigest(**{"Content-MD5": value})
-    body.digest.want(MD5)
-
-    def check() -> None:
-        computed = body.digest[MD5]
-        if not compare_digest(computed, wanted):
-            raise BadDigest(ExpectedDigest=wanted.hex(), CalculatedDigest=b64encode(computed).decode())
-
-    body.check(check)
 
 
 def _expect(body: Body, algorithm: str, wanted: bytes) -> None:

@@ -105,6 +105,15 @@ def write_conditions(call: Call) -> Conditions:
     return Conditions(_tags(call, "if-match"), _tags(call, "if-none-match", weak=True))
 
 
+async def require_conditions(call: Call, when: Conditions) -> None:
+    """Raise AccessDenied where the caller may not read what a condition tells of: what the object's ETag is.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html#conditional-write-permissions
+    """
+    if when.if_match or any(tag != "*" for tag in when.if_none_match):
+        await call.require("read", call.address)
+
+
 def write_options(
     service: Service, call: Call, checksum: str | None = None, *, composite: bool = False
 ) -> WriteOptions:

@@ -33,7 +33,7 @@ STORED: Final[Mapping[str, str]] = MappingProxyType(
 
 def stored_headers(call: Call) -> dict[str, str]:
     """Return the headers that are kept with an object and given back with it."""
-    stored = {name: _text(call.headers[name]) for name in STORED if call.headers.get(name)}
+    stored = {name: call.headers[name] for name in STORED if call.headers.get(name)}
     stored.setdefault("content-type", OCTETS)
     if "content-encoding" in stored:
         _remove_framing(stored)
@@ -47,8 +47,8 @@ def user_metadata(call: Call) -> dict[str, str]:
     metadata: dict[str, str] = {}
     for name, value in call.headers.pairs:
         if name.startswith(METADATA):
-            key, text = name.removeprefix(METADATA), _text(value)
-            metadata[key] = f"{metadata[key]},{text}" if key in metadata else text
+            key = name.removeprefix(METADATA)
+            metadata[key] = f"{metadata[key]},{value}" if key in metadata else value
     size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
     if size > METADATA_LIMIT:
         raise MetadataTooLarge(Size=str(size), MaxSizeAllowed=str(METADATA_LIMIT))
@@ -67,14 +67,3 @@ def _remove_framing(stored: dict[str, str]) -> None:
     codings = [coding.strip() for coding in stored.pop("content-encoding").split(",")]
     if kept := ", ".join(coding for coding in codings if coding and coding.lower() != "aws-chunked"):
         stored["content-encoding"] = kept
-
-
-def _text(value: str) -> str:
-    """Return a header's value as text: bytes that are no UTF-8 are read as HTTP's old Latin-1."""
-    if value.isascii():
-        return value
-    raw = value.encode("utf-8", "surrogateescape")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")

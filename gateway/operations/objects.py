@@ -4,7 +4,14 @@ from gateway.checksums import Checksum
 from gateway.errors import AccessDenied, InvalidRange, NoSuchKey, S3Error
 from gateway.message import Answer, Call
 from gateway.operations.checksumming import headers_of, verify_body
-from gateway.operations.headers import limit_body, object_headers, read_options, write_conditions, write_options
+from gateway.operations.headers import (
+    limit_body,
+    object_headers,
+    read_options,
+    require_conditions,
+    write_conditions,
+    write_options,
+)
 from gateway.operations.service import Service
 from gateway.storage import Address, ObjectInfo, ReadOptions
 
@@ -13,6 +20,7 @@ async def put_object(service: Service, call: Call) -> Answer:
     """Store the body. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html."""
     limit_body(call)
     options = write_options(service, call, verify_body(call))
+    await require_conditions(call, options.conditions)
     info = await service.storage.put(call.address, call.body, options)
     return Answer(headers={"ETag": f'"{info.etag}"', **headers_of(info.checksum)})
 
@@ -42,7 +50,9 @@ async def head_object(service: Service, call: Call) -> Answer:
 
 async def delete_object(service: Service, call: Call) -> Answer:
     """Delete the object. https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html."""
-    await service.storage.delete(call.address, write_conditions(call))
+    conditions = write_conditions(call)
+    await require_conditions(call, conditions)
+    await service.storage.delete(call.address, conditions)
     return Answer(204)
 
 

@@ -319,3 +319,15 @@ async def test_a_conditional_deletion_deletes_only_what_it_knows(service):
     await delete_object(service, call("DELETE", PATH, headers={"If-Match": etag}))
     with pytest.raises(NoSuchKey):
         await head(service)
+
+
+async def test_a_condition_on_an_etag_takes_the_right_to_read(service):
+    await put(service)
+    asked = []
+    for operation in (put_object, delete_object):
+        with pytest.raises(AccessDenied):
+            await operation(
+                service, call("PUT", PATH, headers={"If-Match": "x"}, authorize=denying("key", asked=asked))
+            )
+    assert asked == [("read", AT), ("read", AT)]
+    assert await stored(service) == DATA

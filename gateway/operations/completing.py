@@ -1,0 +1,147 @@
+"""CompleteMultipartUpload."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+from gateway.checksums import ALGORITHMS, Checksum, multipart_etag
+from gateway.errors import (
+    InvalidArgument,
+    InvalidRequest,
+    MalformedXML,
+    MissingRequestBodyError,
+    NoSuchKey,
+    NoSuchUpload,
+    S3Error,
+)
+from gateway.message import Answer, Call
+from gateway.operations import xml
+from gateway.operations.checksumming import declared_whole, elements_of, type_name, type_wanted, verify_md5
+from gateway.operations.headers import PARTS, require_conditions, write_conditions
+from gateway.operations.multipart import upload_of
+from gateway.operations.service import Service
+from gateway.storage import Completion, ObjectInfo, Part
+
+SIZE: Final = "x-amz-mp-object-size"
+PATIENCE_S: Final = 10.0  # how long a completion may be silent before the client is told that it is under way
+DOCUMENT_LIMIT: Final = 4 * 1024 * 1024  # bytes: 10000 parts, each with its ETag and the longest checksum, and spaces
+_MOST_DIGITS: Final = 19
+
+
+async def complete_multipart_upload(service: Service, call: Call) -> Answer:
+    """Make the object of its parts; the same request again has the same answer.
+
+    If that takes long, the answer begins before it is known how it ends: white space keeps the connection alive, and
+    an error stands in the body of an answer 200.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+    """
+    verify_md5(call)
+    completion = _completion(call)
+    await require_conditions(call, completion.conditions)
+    parts = await _parts(call)
+    completing = asyncio.create_task(_complete(service, call, parts, completion))
+    call.keep_open.callback(_give_up, completing)
+    await asyncio.wait({completing}, timeout=PATIENCE_S)
+    content = completing.result() if completing.done() else _meanwhile(call, completing)
+    return Answer(headers={"Content-Type": "application/xml"}, content=content)
+
+
+def _completion(call: Call) -> Completion:
+    size = call.headers.get(SIZE)
+    if size and not (size.isascii() and size.isdigit() and len(size) <= _MOST_DIGITS):
+        raise InvalidRequest(f"Value for {SIZE} header is invalid: '{size}'")
+    return Completion(write_conditions(call), int(size) if size else None, declared_whole(call))
+
+
+async def _parts(call: Call) -> Sequence[Part]:
+    """Read the list of parts. Raises: MalformedXML, InvalidArgument."""
+    try:
+        document = await xml.read(call.body, "CompleteMultipartUpload", ("Part",), DOCUMENT_LIMIT)
+    except MissingRequestBodyError as error:
+        raise MalformedXML from error
+    parts = [_part(entry) for entry in xml.children(document, "Part")]
+    if not parts:
+        raise MalformedXML
+    return parts
+
+
+def _part(entry: Mapping[str, Any]) -> Part:
+    number = xml.text(entry, "PartNumber").strip()
+    if not (number.isascii() and number.removeprefix("-").isdigit()):
+        raise MalformedXML
+    if len(number) > len(str(PARTS)) or not 1 <= int(number) <= PARTS:
+        raise InvalidArgument(
+            "PartNumber must be >= 1" if number.startswith(("-", "0")) else f"PartNumber must be <= {PARTS}",
+            ArgumentName="PartNumber",
+            ArgumentValue=number,
+        )
+    etag = xml.text(entry, "ETag").strip().strip('"')
+    checksums = [Checksum(a.name, xml.text(entry, a.element)) for a in ALGORITHMS.values() if a.element in entry]
+    if len(checksums) > 1:
+        raise InvalidArgument("Invalid Base64 or multiple checksums present in request", ArgumentName="Checksum")
+    return Part(int(number), etag, size=0, checksum=checksums[0] if checksums else None)
+
+
+async def _complete(service: Service, call: Call, parts: Sequence[Part], completion: Completion) -> bytes:
+    try:
+        await _expect_type(service, call)
+        info = await service.storage.complete_upload(upload_of(call), parts, completion)
+    except NoSuchUpload as error:
+        info = await _completed_before(service, call, parts, error)
+    content = {
+        "Location": _location(call),
+        "Bucket": call.bucket,
+        "Key": call.key,
+        "ETag": f'"{info.etag}"',
+        **elements_of(info.checksum),
+    }
+    return xml.document("CompleteMultipartUploadResult", content)
+
+
+async def _expect_type(service: Service, call: Call) -> None:
+    """Raise InvalidRequest where the whole is to have another type of checksum than the upload was created with."""
+    composite = type_wanted(call)
+    if composite is None:
+        return
+    page = await service.storage.list_parts(upload_of(call), limit=1)
+    if page.info.options.composite is not composite:
+        raise InvalidRequest(
+            f"The upload was created using the {type_name(not composite)} checksum mode. "
+            "The complete request must use the same checksum mode."
+        )
+
+
+async def _completed_before(service: Service, call: Call, parts: Sequence[Part], error: NoSuchUpload) -> ObjectInfo:
+    """Return the object if it is just what this upload would have become: then its answer was lost on the way."""
+    try:
+        wanted = multipart_etag([part.etag for part in parts])
+        info = await service.storage.head(call.address)
+    except (ValueError, NoSuchKey):
+        raise error from None
+    if info.etag != wanted:
+        raise error
+    return info
+
+
+def _location(call: Call) -> str:
+    scheme = "https" if call.secure else "http"
+    return f"{scheme}://{call.host}/{'' if call.virtual_host else f'{call.bucket}/'}{quote(call.key)}"
+
+
+def _give_up(completing: asyncio.Task[bytes]) -> None:
+    """End a completion that nobody waits for; how it failed was told or can be told to nobody."""
+    if not completing.cancel() and not completing.cancelled():
+        completing.exception()
+
+
+async def _meanwhile(call: Call, completing: asyncio.Task[bytes]) -> AsyncIterator[bytes]:
+    yield xml.DECLARATION.encode()
+    while not completing.done():
+        yield b" "
+        await asyncio.wait({completing}, timeout=PATIENCE_S)
+    try:
+        document = completing.result()
+    except S3Error as error:
+        document = xml.error(error, call.path, call.request_id, "")
+    yield document.removeprefix(xml.DECLARATION.encode())
