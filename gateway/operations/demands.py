@@ -20,6 +20,9 @@ async def refuse_demands(service: Service, call: Call) -> None:
     for name in call.headers.names():
         if refuse := REFUSED.get(name):
             refuse(name, call.headers[name])
+    for parameter, value in call.query.items():  # presigned requests carry headers there
+        if refuse := REFUSED.get(parameter.lower()):
+            refuse(parameter, value)
     if call.key and "versionId" in call.query:
         _refuse_version(call.query["versionId"])
     if owner := call.headers.get("x-amz-expected-bucket-owner"):

@@ -85,6 +85,11 @@ async def test_what_is_not_done_is_refused_by_its_header(name):
     assert caught.value.code == ("InvalidStorageClass" if name == "x-amz-storage-class" else "NotImplemented")
 
 
+async def test_what_is_not_done_is_refused_in_presigned_requests_too():
+    with pytest.raises(NotImplementedByGateway):
+        await demand({}, "/bucket/key?X-Amz-Signature=x&X-Amz-Server-Side-Encryption=AES256")
+
+
 @pytest.mark.parametrize(
     "headers",
     [
