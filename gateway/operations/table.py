@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.errors import AccessForbidden, InvalidArgument, MethodNotAllowed, NotImplementedByGateway, S3Error
 from gateway.message import Answer, Call
-from gateway.operations import acl, buckets, deleting, listing, objects
+from gateway.operations import acl, buckets, completing, deleting, listing, multipart, objects
 from gateway.operations.row import NOTHING, Function, Operation, Scope, words
 from gateway.operations.service import Service
 from gateway.operations.unsupported import UNSUPPORTED
@@ -51,6 +51,12 @@ SUPPORTED: Final[Sequence[Operation]] = (
     _object("GetObject", "GET", "| versionId partNumber", "read", objects.get_object),
     _object("HeadObject", "HEAD", "| versionId partNumber", "read", objects.head_object),
     _object("DeleteObject", "DELETE", "| versionId", "delete", objects.delete_object),
+    _object("CreateMultipartUpload", "POST", "uploads", "write", multipart.create_multipart_upload),
+    _object("UploadPart", "PUT", "uploadId partNumber", "write", multipart.upload_part),
+    _object("ListParts", "GET", "uploadId", "write", multipart.list_parts),
+    _object("CompleteMultipartUpload", "POST", "uploadId", "write", completing.complete_multipart_upload),
+    _object("AbortMultipartUpload", "DELETE", "uploadId", "write", multipart.abort_multipart_upload),
+    _bucket("ListMultipartUploads", "GET", "uploads", "", multipart.list_multipart_uploads),
     _object("GetObjectAcl", "GET", "acl | versionId", "admin", acl.get_object_acl),
     _object("PutObjectAcl", "PUT", "acl | versionId", "admin", acl.put_object_acl),
 )
