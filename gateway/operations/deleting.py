@@ -23,6 +23,7 @@ from gateway.storage import Address
 
 LIMIT: Final = 1000
 _KEY_LIMIT: Final = 1024  # bytes
+_DOCUMENT_LIMIT: Final = 4 * xml.LIMIT  # a thousand keys of full length with their elements, some of them escaped
 _AT_ONCE: Final = 16  # deletions under way at the same time
 _ELSEWHERE: Final = {"Size", "LastModifiedTime"}  # conditions of directory buckets
 
@@ -51,7 +52,7 @@ async def delete_objects(service: Service, call: Call) -> Answer:
     """
     if verify_body(call) is None and "content-md5" not in call.headers:
         raise InvalidRequest("Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
-    document = await xml.read(call.body, "Delete", lists=("Object",))
+    document = await xml.read(call.body, "Delete", lists=("Object",), limit=_DOCUMENT_LIMIT)
     wishes = [_wish(entry) for entry in xml.children(document, "Object")]
     if not 1 <= len(wishes) <= LIMIT:
         raise MalformedXML

@@ -15,7 +15,7 @@ from gateway.message import Answer
 from gateway.storage import Body
 
 NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
-LIMIT: Final = 1024 * 1024  # bytes of a document; a DeleteObjects of a thousand keys of full length is just below
+LIMIT: Final = 1024 * 1024  # bytes of a document, unless an operation needs more
 _DEPTH: Final = 16  # S3's own deepest document has 8 levels
 DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _SPECIAL: Final = re.compile('[&<>"\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]')

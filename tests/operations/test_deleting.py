@@ -133,6 +133,13 @@ async def test_a_thousand_keys_are_deleted_a_few_at_a_time():
     assert 1 < storage.most <= 16
 
 
+async def test_a_thousand_keys_of_full_length_fit():
+    of = await bucket(service())
+    keys = [f"{number:04}&" + "ü" * 509 + "x" for number in range(1000)]
+    assert {len(key.encode()) for key in keys} == {1024}
+    assert len((await delete(of, *keys))["Deleted"]) == 1000
+
+
 @pytest.mark.parametrize("count", [0, 1001])
 async def test_none_or_more_than_a_thousand_are_refused(count):
     of = await bucket(service(), keys=["key-1"])
