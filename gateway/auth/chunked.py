@@ -99,10 +99,10 @@ class Decoder:
         claimed = self._trailers.pop(_SIGNATURE, "")
         if self._trailers.keys() != set(self._announced):
             raise MalformedTrailerError
-        if self._chain and (self._trailers or claimed):
+        if self._chain and self._trailers and claimed:
             lines = "".join(f"{name}:{value}\n" for name, value in sorted(self._trailers.items()))
             _compare(claimed, self._chain.trailers(lines))
-        elif claimed:
+        elif claimed or (self._chain and self._trailers):
             raise MalformedTrailerError
         return self._trailers
 

@@ -7,8 +7,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
 from gateway.auth import moment
@@ -41,8 +40,7 @@ _SECONDS: Final = re.compile(r"[+-]?[0-9]{1,18}")
 Refuse = Callable[..., S3Error]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """By whom, when and over which headers a request says that it is signed."""
 
     access_key: str
@@ -54,7 +52,10 @@ class Claim:
 
 def from_header(header: str, headers: Mapping[str, str], region: str, now: float) -> Claim:
     """Read an Authorization header. Raises AccessDenied, RequestTimeTooSkewed, AuthorizationHeaderMalformed."""
-    timestamp = _signed_date(headers, now)
+    made = dated(headers, now)
+    timestamp = headers.get("x-amz-date", "")
+    if not moment.is_timestamp(timestamp):
+        timestamp = moment.to_timestamp(made)
     parts = {}
     for part in header.partition(" ")[2].split(","):
         name, _, value = part.strip().partition("=")
@@ -102,12 +103,6 @@ def dated(headers: Mapping[str, str], now: float) -> float:
             RequestTime=text, ServerTime=moment.to_text(now), MaxAllowedSkewMilliseconds=str(SKEW_S * 1000)
         )
     return made
-
-
-def _signed_date(headers: Mapping[str, str], now: float) -> str:
-    made = dated(headers, now)
-    sent = headers.get("x-amz-date", "")
-    return sent if moment.from_timestamp(sent) is not None else moment.to_timestamp(made)
 
 
 def _parameters(query_string: str) -> dict[str, str]:

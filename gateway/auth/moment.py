@@ -9,9 +9,14 @@ _BASIC: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _LAST: Final = datetime.max.replace(tzinfo=UTC).timestamp() - 1  # what lies behind is written as this
 
 
+def is_timestamp(text: str) -> bool:
+    """Say whether a text is written as x-amz-date is: 20130524T000000Z."""
+    return _BASIC.fullmatch(text) is not None
+
+
 def from_timestamp(text: str) -> float | None:
-    """Return the time that x-amz-date tells (20130524T000000Z), or None."""
-    if not _BASIC.fullmatch(text):
+    """Return the time that x-amz-date tells, or None."""
+    if not is_timestamp(text):
         return None
     try:
         return _since_epoch(datetime.fromisoformat(text))

@@ -77,7 +77,7 @@ def header_string(request: Request) -> str:
 def query_string(request: Request, expires: str) -> str:
     """Return the text that a presigned URL signs. An x-amz- header may stand among the parameters instead."""
     amz = {
-        name: unquote_plus(value)
+        name: unquote_plus(value).strip()
         for name, _, value in (parameter.partition("=") for parameter in request.query.split("&"))
         if name.startswith("x-amz-")
     }

@@ -16,8 +16,10 @@ ALGORITHM: Final = "AWS4-HMAC-SHA256"
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256: Final = hashlib.sha256().hexdigest()
 
-_UNRESERVED: Final = re.compile(r"[A-Za-z0-9\-._~]*")
-_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9\-._~/]+")
+# What is encoded as it should be: unreserved characters as they are, all others as %XX, and nothing else as that.
+_ENCODED: Final = r"[A-Za-z0-9\-._~]|%(?:[01][0-9A-F]|2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[BCDF]|[89A-F][0-9A-F])"
+_ENCODED_TEXT: Final = re.compile(f"(?:{_ENCODED})*")
+_ENCODED_PATH: Final = re.compile(f"(?:/|{_ENCODED})+")
 _BLANKS: Final = re.compile(r"[ \t]+")
 
 
@@ -112,12 +114,15 @@ def signature(key: bytes, text: str) -> str:
     return hmac.digest(key, octets(text), "sha256").hex()
 
 
-def fold(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return canonical headers: lower-case names, blanks trimmed and collapsed, repeated ones joined by commas."""
+def fold(pairs: Iterable[tuple[str, str]], *, collapse: bool = True) -> dict[str, str]:
+    """Return canonical headers: lower-case names, blanks trimmed and collapsed, repeated ones joined by commas.
+
+    Version 2 does not collapse blanks.
+    """
     folded: dict[str, str] = {}
     for name, sent in pairs:
         value = sent.strip(" \t")
-        if "  " in value or "\t" in value:
+        if collapse and ("  " in value or "\t" in value):
             value = _BLANKS.sub(" ", value)
         lower = name.lower()
         folded[lower] = f"{folded[lower]},{value}" if lower in folded else value
@@ -130,7 +135,7 @@ def canonical_uri(path: str) -> str:
     However a client wrote a character (`+`, `%2b`, `%2B`), it stands there in one way; a slash that was sent as %2F
     stays one.
     """
-    if _PLAIN_PATH.fullmatch(path):
+    if _ENCODED_PATH.fullmatch(path):
         return path
     return "/".join([_recoded(part) for part in path.split("/")]) or "/"
 
@@ -157,6 +162,6 @@ def octets(text: str) -> bytes:
 
 
 def _recoded(text: str) -> str:
-    if _UNRESERVED.fullmatch(text):
+    if _ENCODED_TEXT.fullmatch(text):
         return text
     return quote(unquote_to_bytes(octets(text)), safe="")

@@ -53,7 +53,8 @@ class Verifier:
         request = Request(call.method, call.path, call.query_string, headers)
         header = headers.get("authorization", "")
         presigned, presigned_v2 = "X-Amz-Algorithm" in call.query, "Signature" in call.query
-        if bool(header) + presigned + presigned_v2 > 1 or (header and len(call.headers.all("authorization")) > 1):
+        repeated = header != call.headers.get("authorization").strip(" \t")
+        if repeated or bool(header) + presigned + presigned_v2 > 1:
             raise InvalidArgument(
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
                 "parameter or the Authorization header should be specified",
@@ -96,7 +97,7 @@ class Verifier:
         payload.expect(call, declared or payload.without_declaration(request.headers), request.headers, chain)
         return _caller(key)
 
-    def _check(self, request: Request, claim: Claim, declared: str) -> tuple[Key, Chain]:
+    def _check(self, request: Request, claim: Claim, declared: str) -> tuple[Key, Chain | None]:
         _refuse_unsigned(request.headers, claim.signed)
         known = self._keys.get(claim.access_key, _UNKNOWN)
         signing_key = sigv4.signing_key(known.secret_key, claim.scope)
@@ -107,7 +108,8 @@ class Verifier:
         text = sigv4.string_to_sign(claim.timestamp, claim.scope, canonical)
         right = sigv4.signature(signing_key, text)
         _compare(known, claim.access_key, (claim.signature, right), StringToSign=text, CanonicalRequest=canonical)
-        return known, Chain(signing_key, claim.timestamp, claim.scope, right)
+        framed = declared in payload.SIGNED
+        return known, Chain(signing_key, claim.timestamp, claim.scope, right) if framed else None
 
     def _by_header_v2(self, call: Call, request: Request, credentials: str) -> Caller:
         access_key, colon, signature = credentials.rpartition(":")
@@ -146,7 +148,10 @@ class Verifier:
         access_key, signature = claimed
         known = self._keys.get(access_key, _UNKNOWN)
         path = f"/{call.bucket}{request.path}" if call.virtual_host else request.path
-        text = text_of(request._replace(path=path))
+        request = request._replace(path=path, headers=sigv4.fold(call.headers.pairs, collapse=False))
+        if call.bucket and path == f"/{call.bucket}" and not _is_signed(known, text_of(request), signature):
+            request = request._replace(path=f"{path}/")  # botocore signs a slash here that it does not send
+        text = text_of(request)
         _compare(known, access_key, (signature, sigv2.signature(known.secret_key, text)), StringToSign=text)
         payload.expect(call, declared, request.headers, None)
         return _caller(known)
@@ -176,6 +181,10 @@ def _compare(known: Key, access_key: str, signatures: tuple[str, str], **told: s
     if not same:
         dumps = {f"{name}Bytes": octets(text).hex(" ") for name, text in told.items()}
         raise SignatureDoesNotMatch(AWSAccessKeyId=access_key, SignatureProvided=provided, **told, **dumps)
+
+
+def _is_signed(known: Key, text: str, signature: str) -> bool:
+    return hmac.compare_digest(octets(signature), octets(sigv2.signature(known.secret_key, text)))
 
 
 def _caller(key: Key) -> Caller:
