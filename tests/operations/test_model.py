@@ -7,7 +7,7 @@ from pathlib import Path
 import botocore
 import pytest
 import xmltodict
-from botocore.model import ServiceModel
+from botocore.model import ServiceModel, Shape
 
 from gateway.message import Answer
 from gateway.operations import xml
@@ -44,27 +44,28 @@ async def answered(method: str, target: str) -> tuple[str, Answer]:
     return row.name, await row.run(of, asking)
 
 
-def unknown(element: object, shape, path: str) -> list[str]:
+def unknown(element: object, shape: Shape, path: str) -> list[str]:
     """Return the elements of a document that a shape of the model does not have."""
+    if shape.type_name == "list" and not shape.serialization.get("flattened"):
+        name = shape.member.serialization.get("name", "member")
+        return _of_members(element, {name: shape.member}, path)
     if shape.type_name == "list":
-        return [wrong for one in element for wrong in unknown(one, shape.member, path)]
+        return unknown(element, shape.member, path)
     if shape.type_name != "structure":
         return []
-    members = {
-        member.serialization.get("name", name): member
-        if member.type_name != "list" or member.serialization.get("flattened")
-        else None
-        for name, member in shape.members.items()
-    }
+    return _of_members(element, {m.serialization.get("name", name): m for name, m in shape.members.items()}, path)
+
+
+def _of_members(element: object, members: dict[str, Shape], path: str) -> list[str]:
     found = []
-    for name, value in (element or {}).items():
+    for name, value in element.items() if isinstance(element, dict) else ():
         if name.startswith(("@", "#")):
             continue
         if name not in members:
             found.append(f"{path}/{name}")
-        elif members[name] is not None:
-            listed = [value] if members[name].type_name == "list" and not isinstance(value, list) else value
-            found += unknown(listed, members[name], f"{path}/{name}")
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            found += unknown(one, members[name], f"{path}/{name}")
     return found
 
 
@@ -73,7 +74,8 @@ async def test_answers_have_no_element_that_the_model_does_not_know(method, targ
     name, answer = await answered(method, target)
     shape = MODEL.operation_model(name).output_shape
     (root,) = xmltodict.parse(answer.content).values()
-    assert not isinstance(root, dict) or not unknown(root, shape, name)
+    if name != "GetBucketLocation":  # its document is a text, which the model knows as a member
+        assert not unknown(root, shape, name)
 
 
 @pytest.mark.parametrize(("method", "target"), CALLS)
