@@ -1,1 +1,27 @@
-"""The command line."""
+"""The command line: one module per command, loaded when it is asked for."""
+
+import importlib
+from typing import Final
+
+import click
+
+COMMANDS: Final = ("serve", "check", "presign")
+
+
+class _Commands(click.Group):
+    """Finds a command in the module that bears its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  likewise
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"gateway.cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="s3-gateway", message="%(version)s")
+def main() -> None:
+    """One S3 endpoint in front of every storage a team has."""

@@ -87,7 +87,7 @@ class Exchange:
         connection, request = self.connection, self.request
         if isinstance(request, S3Error) or request.should_close or connection.finished or connection.half_closed:
             self.closing = True
-        else:
+        elif not self.closing:
             self.closing = not self.payload.is_eof() and (self._waits() or self._missing(request) > self.skippable)
         return self.closing
 

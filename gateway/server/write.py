@@ -30,14 +30,22 @@ _LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" fo
 async def write(exchange: Exchange, answer: Answer) -> None:
     """Write an answer. Raises: ClientGoneError, and whatever the content raises."""
     content = answer.content
-    length = content.stop - content.start if isinstance(content, Download) else len(content)
     if exchange.method == "HEAD" or answer.status in BODILESS:
-        _send(exchange, answer, _head(exchange, answer, length if answer.length is None else answer.length))
+        _send(exchange, answer, _head(exchange, answer, _length(answer)))
     elif isinstance(content, bytes):
-        _send(exchange, answer, _head(exchange, answer, length), content)
-    else:
+        _send(exchange, answer, _head(exchange, answer, len(content)), content)
+    elif isinstance(content, Download):
         await _write_download(exchange, answer, content)
+    else:
+        await _write_untold(exchange, answer, content)
     await exchange.connection.drain()
+
+
+def _length(answer: Answer) -> int | None:
+    content = answer.content
+    if answer.length is not None or isinstance(content, AsyncIterator):
+        return answer.length
+    return content.stop - content.start if isinstance(content, Download) else len(content)
 
 
 def write_error(exchange: Exchange, error: S3Error) -> None:
@@ -87,6 +95,23 @@ async def _write_stream(exchange: Exchange, answer: Answer, head: bytes, chunks:
         _send(exchange, answer, head)
 
 
+async def _write_untold(exchange: Exchange, answer: Answer, pieces: AsyncIterator[bytes]) -> None:
+    """Write pieces whose number nobody knows: in chunks, or for a client of HTTP/1.0 until the connection ends."""
+    if exchange.old:
+        exchange.closing = True
+        await _write_stream(exchange, answer, _head(exchange, answer, None), pieces)
+    else:
+        head = _head(exchange, answer, None)
+        await _write_stream(exchange, answer, head, _chunked(pieces))
+
+
+async def _chunked(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        if piece:
+            yield b"%x\r\n%b\r\n" % (len(piece), piece)
+    yield b"0\r\n\r\n"
+
+
 async def _exactly(length: int, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Pass chunks on, but never more than was announced: the client would take the rest for its next answer."""
     async for chunk in chunks:
@@ -108,13 +133,15 @@ async def _pieces(file: File, length: int) -> AsyncIterator[bytes]:
         yield piece
 
 
-def _head(exchange: Exchange, answer: Answer, length: int) -> bytes:
+def _head(exchange: Exchange, answer: Answer, length: int | None) -> bytes:
     lines = [
         _LINES[answer.status],
         f"Server: s3-gateway\r\nDate: {_date()}\r\n",
         f"x-amz-request-id: {exchange.request_id}\r\nx-amz-id-2: {HOST_ID}\r\n",
     ]
-    if answer.status not in BODILESS:
+    if length is None:
+        lines.append("" if exchange.old else "Transfer-Encoding: chunked\r\n")
+    elif answer.status not in BODILESS:
         lines.append(f"Content-Length: {length}\r\n")
     if exchange.decide_closing():
         lines.append("Connection: close\r\n")

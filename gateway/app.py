@@ -1,0 +1,138 @@
+"""The only module that knows every class: from a Config to what answers requests."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from socket import socket
+from typing import Final
+
+import structlog
+
+from gateway.auth.keys import Grants, Key
+from gateway.auth.policy import Policy
+from gateway.auth.verify import Verifier
+from gateway.backends.registry import BACKENDS
+from gateway.config import Config
+from gateway.config.keyfile import kept_key
+from gateway.config.models import Bucket, KeyFile
+from gateway.errors import S3Error
+from gateway.message import Owner
+from gateway.operations.service import Service
+from gateway.routing.reaper import reap
+from gateway.routing.router import Router
+from gateway.server import logs
+from gateway.server.access import access_log
+from gateway.server.health import Board
+from gateway.server.launch import Launch
+from gateway.server.limits import Limits
+from gateway.server.observe import Observer
+from gateway.server.parse import Parser
+from gateway.server.process import Gateway, Plan
+from gateway.server.serve import Pipeline
+from gateway.server.tls import Certificate
+from gateway.storage import Backend
+
+OWNER: Final = Owner(hashlib.sha256(b"s3-gateway").hexdigest(), "gateway")  # whoever no key says otherwise
+EVERY_OTHER: Final = "*"
+REAPING: Final = 3600.0
+
+log = structlog.get_logger()
+
+
+def run(config: Config, sockets: Sequence[socket], admin: Sequence[socket], shared: str) -> int:
+    """Serve on bound sockets until told to end; return the exit code. Raises: StartError, KeyFileError.
+
+    `shared` is the folder where the metrics of several workers meet.
+    """
+    logs.configure(config.log.format, config.log.level)
+    plan = Plan(
+        build=partial(build, config),
+        board=Board(config.worker_count, list(config.backends)),
+        sockets=sockets,
+        certificate=Certificate(config.tls.certificate, config.tls.key) if config.tls else None,
+        limits=Limits(**config.limits.model_dump()),
+        drain=config.drain,
+    )
+    return Launch(plan, admin, shared).run()
+
+
+@asynccontextmanager
+async def build(config: Config, worker: int = 0) -> AsyncIterator[Gateway]:
+    """Open the backends and put around them what a request passes; the first worker also does what is done once."""
+    async with AsyncExitStack() as opened:
+        backends = await open_backends(config, opened)
+        storage = _routed(config, backends)
+        service = Service(storage, config.region, _keeps_acls(config))
+        policy = Policy(storage, public=_is_public(config), keeps_acls=_keeps_acls(config))
+        verifier = Verifier(keys_of(config), config.region, sigv2=config.auth.sigv2)
+        pipeline = Pipeline(Parser(config.domain), verifier, policy, service)
+        if worker == 0:
+            await opened.enter_async_context(_reaping(storage, timedelta(seconds=config.uploads.expire)))
+        yield Gateway(Observer(pipeline, access_log(config.log.format, config.log.level)), backends)
+
+
+async def open_backends(config: Config, opened: AsyncExitStack) -> Mapping[str, Backend]:
+    """Open every backend; `opened` closes them."""
+    return {
+        name: await opened.enter_async_context(BACKENDS[backend.type](name, **backend.model_dump(exclude={"type"})))
+        for name, backend in config.backends.items()
+    }
+
+
+def keys_of(config: Config) -> Mapping[str, Key]:
+    """Return the keys that are accepted, by access key. Raises: KeyFileError."""
+    if isinstance(config.keys, KeyFile):
+        access_key, secret_key = kept_key(config.keys.file)
+        return {access_key: Key(access_key, secret_key, OWNER, Grants.parse(["*"]))}
+    return {
+        key.access_key: Key(
+            key.access_key,
+            key.secret_key.get_secret_value(),
+            Owner(key.owner.id, key.owner.display_name) if key.owner else OWNER,
+            Grants.parse(key.allow),
+        )
+        for key in config.keys
+    }
+
+
+def _routed(config: Config, backends: Mapping[str, Backend]) -> Backend:
+    routes = {name: backends[bucket.backend] for name, bucket in config.buckets.items()}
+    return Router(routes, routes.pop(EVERY_OTHER, None))
+
+
+def _bucket(config: Config, name: str) -> Bucket | None:
+    """Return what is configured for a bucket, if anything is."""
+    return config.buckets.get(name) or config.buckets.get(EVERY_OTHER)
+
+
+def _is_public(config: Config) -> Callable[[str], bool]:
+    return lambda name: (bucket := _bucket(config, name)) is not None and bucket.public == "read"
+
+
+def _keeps_acls(config: Config) -> Callable[[str], bool]:
+    return lambda name: (bucket := _bucket(config, name)) is not None and bucket.acls == "canned"
+
+
+@asynccontextmanager
+async def _reaping(storage: Backend, older_than: timedelta) -> AsyncIterator[None]:
+    """Give up, now and every hour, the uploads that nobody completed."""
+    task = asyncio.create_task(_reap(storage, older_than))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _reap(storage: Backend, older_than: timedelta) -> None:
+    while True:
+        try:
+            if reaped := await reap(storage, older_than, datetime.now(UTC)):
+                log.info("uploads expired", count=reaped)
+        except S3Error as error:
+            log.warning("uploads not looked through", error=error.code)
+        await asyncio.sleep(REAPING)

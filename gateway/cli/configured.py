@@ -1,0 +1,30 @@
+"""The option --config, and what is told of a configuration that cannot be used."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.config import Config, ConfigError, load
+
+
+def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --config to a command; it is given a Config, the embedded default without the option."""
+    return click.option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        callback=_read,
+        help="Configuration file. Without it: local disk in ./data, http://127.0.0.1:9000.",
+    )(command)
+
+
+def _read(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Config:
+    if value is None:
+        return Config.model_validate({})
+    try:
+        return load(Path(value))
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(1) from error

@@ -1,0 +1,181 @@
+"""What can be configured: each key with its type, its default and what it means; checked once, then fixed.
+
+`docs/configuration.md` says the same for users, and a test compares the two.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, field_validator, model_validator
+
+from gateway.auth.keys import Grants
+from gateway.config.units import Address, Bytes, Endpoint, Seconds, Workers
+
+DATA = Path("data")
+
+
+class Section(BaseModel):
+    """A part of the configuration: keys that are not known are errors, and nothing changes later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+
+class Tls(Section):
+    """What the S3 API is encrypted with."""
+
+    certificate: Path
+    key: Path
+
+
+class Identity(Section):
+    """Who a key acts as."""
+
+    id: str = Field(min_length=1)
+    display_name: str = ""
+
+
+class Key(Section):
+    """An access key and what may be done with it."""
+
+    access_key: str = Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$")
+    secret_key: SecretStr = Field(min_length=8)
+    allow: tuple[str, ...] = ("*",)
+    owner: Identity | None = None
+
+    @field_validator("allow", mode="before")
+    @classmethod
+    def _read_one_or_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("allow")
+    @classmethod
+    def _check_grants(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Grants.parse(value)
+        return value
+
+
+class KeyFile(Section):
+    """A key that is made at the first start and kept in a file."""
+
+    file: Path
+
+
+class Local(Section):
+    """Files on a disk of this machine."""
+
+    type: Literal["local"]
+    path: Path
+    fsync: bool = True
+
+
+class Memory(Section):
+    """Objects that are gone when the process ends."""
+
+    type: Literal["memory"]
+
+
+class Bucket(Section):
+    """What holds for a bucket, or with the name "*" for every bucket without an entry of its own."""
+
+    backend: str
+    public: Literal["read"] | None = None
+    acls: Literal["disabled", "canned"] = "disabled"
+
+
+class Auth(Section):
+    """What is accepted as proof."""
+
+    sigv2: bool = True
+
+
+class Uploads(Section):
+    """What happens to multipart uploads that nobody completes."""
+
+    expire: Seconds = Field(7 * 86400.0, gt=0)
+
+
+class Limits(Section):
+    """How much of the server one client may use."""
+
+    request_line: Bytes = Field(16 * 1024, ge=4096, le=1024 * 1024)
+    headers: Bytes = Field(16 * 1024, ge=4096, le=1024 * 1024)
+    header_count: int = Field(100, ge=20, le=1000)
+    header_timeout: Seconds = Field(15.0, gt=0)
+    idle_timeout: Seconds = Field(75.0, gt=0)
+    stall_timeout: Seconds = Field(30.0, gt=0)
+    unread: Bytes = Field(1024 * 1024, ge=0)
+    linger: Seconds = Field(1.0, gt=0)
+    connections: int = Field(10_000, ge=1)
+
+
+class Log(Section):
+    """What is written to standard error."""
+
+    format: Literal["auto", "console", "json"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def _kind(value: object) -> str:
+    return "file" if isinstance(value, (Mapping, KeyFile)) else "list"
+
+
+Keys = Annotated[
+    Annotated[tuple[Key, ...], Tag("list")] | Annotated[KeyFile, Tag("file")],
+    Discriminator(_kind),
+]
+Backend = Annotated[Local | Memory, Field(discriminator="type")]
+
+
+class Config(Section):
+    """The whole of it. Without a file, this is the embedded default."""
+
+    listen: Address = Endpoint("127.0.0.1", 9000)
+    admin: Address | None = Endpoint("127.0.0.1", 9001)
+    region: str = Field("us-east-1", pattern=r"^[a-z0-9-]+$")
+    domain: tuple[str, ...] = ()
+    tls: Tls | None = None
+    workers: Workers = 1
+    drain: Seconds = Field(30.0, ge=0)
+    keys: Keys = KeyFile(file=DATA / ".gw" / "keys")
+    auth: Auth = Auth()
+    backends: Mapping[str, Backend] = Field({"disk": Local(type="local", path=DATA)}, min_length=1)
+    buckets: Mapping[str, Bucket]
+    uploads: Uploads = Uploads()
+    limits: Limits = Limits()
+    log: Log = Log()
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes are wanted: with `auto`, one for each processor this process may use."""
+        return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_buckets(cls, data: Any) -> Any:
+        """Send every bucket to the backend, where there is but one."""
+        if isinstance(data, dict) and "buckets" not in data:
+            backends = data.get("backends", {"disk": None})
+            if isinstance(backends, Mapping) and len(backends) == 1:
+                return {**data, "buckets": {"*": {"backend": next(iter(backends))}}}
+        return data
+
+    @field_validator("domain", mode="before")
+    @classmethod
+    def _read_one_or_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("admin", mode="before")
+    @classmethod
+    def _read_off(cls, value: object) -> object:
+        return None if value is False or value == "off" else value
+
+    @field_validator("keys")
+    @classmethod
+    def _refuse_duplicates(cls, keys: tuple[Key, ...] | KeyFile) -> tuple[Key, ...] | KeyFile:
+        counted = Counter(key.access_key for key in keys) if isinstance(keys, tuple) else Counter[str]()
+        if doubled := [name for name, times in counted.items() if times > 1]:
+            raise ValueError(f"access key {doubled[0]} is there more than once")
+        return keys

@@ -1,0 +1,61 @@
+"""One process or several: how the workers, the admin port and their metrics are set up around a plan."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import uvloop
+from prometheus_client.multiprocess import mark_process_dead
+
+from gateway.server.admin import admin_server
+from gateway.server.health import State
+from gateway.server.process import Plan, work
+from gateway.server.workers import Job, Supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What runs a plan. `shared` is the folder where the metrics of several processes meet."""
+
+    plan: Plan
+    admin: Sequence[socket.socket]
+    shared: str = ""
+
+    def run(self) -> int:
+        """Serve until told to end. Return the exit code."""
+        if self.plan.board.workers == 1:
+            uvloop.run(work(replace(self.plan, admin=self.admin)))
+            return 0
+        workers: dict[str, Job] = {str(number): partial(self._worker, number) for number in range(self._count)}
+        helpers: dict[str, Job] = {"admin": self._admin} if self.admin else {}
+        return Supervisor(workers, helpers, self._was_ready, self._clean_up).run()
+
+    @property
+    def _count(self) -> int:
+        return self.plan.board.workers
+
+    def _worker(self, number: int, parent: int) -> None:
+        uvloop.run(work(self.plan, number, parent))
+
+    def _admin(self, parent: int) -> None:
+        uvloop.run(_serve_admin(self, parent))
+
+    def _was_ready(self, name: str) -> bool:
+        return not name.isdecimal() or self.plan.board.state(int(name)) is not State.STARTING
+
+    def _clean_up(self, name: str, pid: int) -> None:
+        """Forget what a process that ended has left: its row, and its gauges, which count the living."""
+        mark_process_dead(pid, self.shared)  # type: ignore[no-untyped-call]  # missing in prometheus_client
+        if name.isdecimal() and self._was_ready(name):
+            self.plan.board.set_state(int(name), State.GONE)
+
+
+async def _serve_admin(launch: Launch, parent: int) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_reader(parent, stop.set)
+    async with admin_server(launch.admin, launch.plan.board, launch.shared):
+        await stop.wait()

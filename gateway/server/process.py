@@ -1,0 +1,87 @@
+"""The life of one worker: open the gateway, accept, wait to be told to end, drain."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+
+import structlog
+
+from gateway import metrics
+from gateway.server.admin import admin_server
+from gateway.server.exchange import Exchange
+from gateway.server.health import Board, State, keep_looking, look
+from gateway.server.limits import Limits
+from gateway.server.listener import Listener
+from gateway.server.tls import Certificate
+from gateway.storage import Backend
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What answers, and the backends it answers from."""
+
+    handle: Callable[[Exchange], Awaitable[None]]
+    backends: Mapping[str, Backend]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a worker is to serve, and how."""
+
+    build: Callable[[int], AbstractAsyncContextManager[Gateway]]  # given the number of the worker
+    board: Board
+    sockets: Sequence[socket.socket]
+    certificate: Certificate | None
+    limits: Limits
+    drain: float
+    admin: Sequence[socket.socket] = ()  # only where one process does everything
+    ready: Callable[[], None] = lambda: None
+
+
+async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
+    """Serve until SIGTERM or SIGINT, or until the pipe `parent` ends with the process that holds its other end."""
+    stop = _stop_on_signals(plan.certificate)
+    if parent >= 0:
+        asyncio.get_running_loop().add_reader(parent, stop.set)
+    metrics.set_build()
+    async with AsyncExitStack() as opened:
+        if plan.admin:
+            await opened.enter_async_context(admin_server(plan.admin, plan.board))
+        gateway = await opened.enter_async_context(plan.build(number))
+        await look(gateway.backends, plan.board, number)
+        listener = Listener(gateway.handle, plan.limits)
+        await listener.start(plan.sockets, plan.certificate.context if plan.certificate else None)
+        plan.board.set_state(number, State.READY)
+        plan.ready()
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(keep_looking(gateway.backends, plan.board, number))]
+            if plan.certificate:
+                background.append(tasks.create_task(plan.certificate.follow()))
+            await stop.wait()
+            plan.board.set_state(number, State.DRAINING)
+            log.info("draining", worker=number, limit=plan.drain)
+            await listener.drain(plan.drain)
+            for task in background:
+                task.cancel()
+    plan.board.set_state(number, State.GONE)
+
+
+def _stop_on_signals(certificate: Certificate | None) -> asyncio.Event:
+    """Return what the first SIGTERM or SIGINT sets; the second ends the process at once."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def end(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end, number)
+    loop.add_signal_handler(signal.SIGHUP, certificate.reload if certificate else lambda: None)
+    return stop
