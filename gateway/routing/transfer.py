@@ -1,0 +1,49 @@
+"""The bytes of one storage on their way into another, at constant memory."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+from gateway.errors import InternalError
+from gateway.storage import PIECE, Body, Download, File
+
+
+def body_of(download: Download) -> Body:
+    """Return a download as an upload; it must stay open until that is through.
+
+    Where the source knows the checksum of all the bytes, it is compared before the last of them is passed on.
+    """
+    size = download.stop - download.start
+    body = Body(_chunks(download), size)
+    checksum = download.info.checksum
+    if checksum and not checksum.composite and size == download.info.size:
+        body.digest.want(checksum.algorithm)
+
+        def compare() -> None:
+            if body.digest.checksum(checksum.algorithm) != checksum:
+                raise InternalError("The bytes that were read do not have the checksum that is stored with them.")
+
+        body.check(compare)
+    return body
+
+
+async def _chunks(download: Download) -> AsyncIterator[bytes]:
+    content = download.content
+    if isinstance(content, bytes):
+        yield content
+    elif isinstance(content, File):
+        async for chunk in _read(content, download.stop - download.start):
+            yield chunk
+    else:
+        async for chunk in content:
+            yield chunk
+
+
+async def _read(file: File, size: int) -> AsyncIterator[bytes]:
+    offset, stop = file.offset, file.offset + size
+    while offset < stop:
+        chunk = await asyncio.to_thread(os.pread, file.descriptor, min(PIECE, stop - offset), offset)
+        if not chunk:
+            return  # cut off underneath: the body is refused as too short
+        yield chunk
+        offset += len(chunk)
