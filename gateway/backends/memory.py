@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -20,6 +20,7 @@ from gateway.errors import (
 )
 from gateway.storage import (
     Address,
+    Backend,
     Body,
     BucketInfo,
     Completion,
@@ -36,6 +37,11 @@ from gateway.storage import (
     UploadQuery,
     WriteOptions,
 )
+
+
+def open_memory(name: str) -> AbstractAsyncContextManager[Backend]:
+    """Return an empty storage; it forgets everything when the process ends."""
+    return nullcontext(Memory(name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,17 @@
+"""Every type of storage by its name in the configuration: adding a backend is a line here."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
+from typing import Final
+
+from gateway.backends.memory import open_memory
+from gateway.storage import Backend
+
+Opener = Callable[..., AbstractAsyncContextManager[Backend]]  # its name, then the options of its type by keyword
+
+BACKENDS: Final[Mapping[str, Opener]] = MappingProxyType(
+    {
+        "memory": open_memory,
+    },
+)
