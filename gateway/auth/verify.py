@@ -53,7 +53,7 @@ class Verifier:
         request = Request(call.method, call.path, call.query_string, headers)
         header = headers.get("authorization", "")
         presigned, presigned_v2 = "X-Amz-Algorithm" in call.query, "Signature" in call.query
-        repeated = header != call.headers.get("authorization").strip(" \t")
+        repeated = len(call.headers.all("authorization")) > 1
         if repeated or bool(header) + presigned + presigned_v2 > 1:
             raise InvalidArgument(
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "

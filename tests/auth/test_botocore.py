@@ -2,6 +2,7 @@
 
 import calendar
 import time
+from contextlib import suppress
 from email.utils import formatdate
 from urllib.parse import quote, urlsplit
 
@@ -27,7 +28,8 @@ SIGNER = Credentials(ACCESS, SECRET)
 HOST = "s3.example.com:9000"
 KEYS_OF_OBJECTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), min_size=1, max_size=40)
 VALUES = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=30)
-QUERIES = st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), VALUES))
+PARAMETERS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+QUERIES = st.lists(st.tuples(PARAMETERS.filter(lambda name: name not in {"Signature", "Expires"}), VALUES))
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=12)
 HEADERS = st.dictionaries(NAMES.map("x-amz-meta-{}".format), VALUES, max_size=4)
 METHODS = st.sampled_from(["GET", "PUT", "HEAD", "DELETE", "POST"])
@@ -50,7 +52,6 @@ def received(signed: AWSRequest, body: bytes = b"") -> Call:
 @MANY
 @given(**CASES, body=st.binary(max_size=50))
 async def test_signed_headers_of_version_4_are_verified(method, key, query, headers, body):
-    assume(all(name not in {"X-Amz-Algorithm", "Signature"} for name, _ in query))
     signed = request(method, key, query, headers, body)
     botocore.auth.S3SigV4Auth(SIGNER, "s3", "eu-central-1").add_auth(signed)
     sent = received(signed, body)
@@ -61,7 +62,6 @@ async def test_signed_headers_of_version_4_are_verified(method, key, query, head
 @MANY
 @given(**CASES)
 def test_urls_presigned_with_version_4_are_verified(method, key, query, headers):
-    assume(all(name not in {"X-Amz-Algorithm", "Signature"} for name, _ in query))
     signed = request(method, key, [], headers)
     signed.params = dict(query)
     botocore.auth.S3SigV4QueryAuth(SIGNER, "s3", "eu-central-1", expires=60).add_auth(signed)
@@ -71,7 +71,6 @@ def test_urls_presigned_with_version_4_are_verified(method, key, query, headers)
 @MANY
 @given(**CASES)
 def test_signed_headers_of_version_2_are_verified(method, key, query, headers):
-    assume(all(name not in {"X-Amz-Algorithm", "Signature"} for name, _ in query))
     signed = request(method, key, [*query, ("uploadId", "a b+c/d"), ("acl", "")], headers)
     botocore.auth.HmacV1Auth(SIGNER).add_auth(signed)
     assert VERIFIER.verify(received(signed)).access_key == ACCESS
@@ -103,7 +102,6 @@ def test_our_signatures_are_those_of_botocore(method, key, query, headers):
 @MANY
 @given(method=METHODS, key=KEYS_OF_OBJECTS, query=QUERIES)
 def test_what_we_presign_is_verified(method, key, query):
-    assume(all(name not in {"X-Amz-Algorithm", "Signature"} for name, _ in query))
     parts = urlsplit(request(method, key, query, {}).url)
     who = sigv4.Credentials(ACCESS, SECRET, "eu-central-1")
     ours = Request(method, parts.path, parts.query, {"host": HOST})
@@ -142,10 +140,6 @@ def _same(text: str, flipped: str) -> bool:
     return [part.strip() for part in text.split(",")] == [part.strip() for part in flipped.split(",")]
 
 
-class Sent(Exception):
-    pass
-
-
 def capture(operation: str, arguments: dict, **config) -> Call:
     """Return the call that a client of boto3 makes; `secure` says over what."""
     scheme = "https" if config.pop("secure", False) else "http"
@@ -165,10 +159,8 @@ def capture(operation: str, arguments: dict, **config) -> Call:
         return AWSResponse(request.url, 200, {}, None)
 
     client.meta.events.register("before-send.s3", keep)
-    try:
+    with suppress(AttributeError):  # the answer has no body to parse: what was sent is all we want
         getattr(client, operation)(**arguments)
-    except AttributeError:  # the answer has no body to parse: what was sent is all we want
-        pass
     return as_call(found[0])
 
 
