@@ -67,12 +67,10 @@ class Grants:
 
     def allows(self, verb: str, bucket: str, key: str) -> bool:
         """Say whether one of the grants covers it."""
-        for verbs, patterns in self.grants:
-            if verb in verbs:
-                for pattern in patterns:
-                    if pattern.covers(verb, bucket, key):
-                        return True
-        return False
+        return any(
+            verb in verbs and any(pattern.covers(verb, bucket, key) for pattern in patterns)
+            for verbs, patterns in self.grants
+        )
 
 
 NO_RIGHTS: Final = Grants()

@@ -45,12 +45,15 @@ def check(declared: str) -> None:
         )
 
 
-def without_declaration(headers: Mapping[str, str]) -> str:
-    """Return how the body comes where nothing declares it: an announced trailer needs frames around the body.
+def declared(headers: Mapping[str, str], sent: str = "") -> str:
+    """Return how the body comes, where neither a header nor what was `sent` else need say it. Raises as `check`.
 
-    That is what botocore sends over TLS with unsigned requests.
+    An announced trailer needs frames around the body: botocore sends such over TLS with unsigned requests, and does
+    not say it.
     """
-    return UNSIGNED_FRAMES if "x-amz-trailer" in headers else UNSIGNED
+    said = sent or headers.get(HEADER) or (UNSIGNED_FRAMES if "x-amz-trailer" in headers else UNSIGNED)
+    check(said)
+    return said
 
 
 def expect(call: Call, declared: str, headers: Mapping[str, str], chain: Chain | None) -> None:

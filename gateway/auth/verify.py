@@ -60,8 +60,10 @@ class Verifier:
                 "parameter or the Authorization header should be specified",
                 ArgumentName="Authorization",
             )
-        if call.method == "OPTIONS" or not (header or presigned or presigned_v2):
-            payload.expect(call, payload.without_declaration(headers), headers, None)
+        if call.method == "OPTIONS":
+            return NOBODY
+        if not (header or presigned or presigned_v2):
+            payload.expect(call, payload.declared(headers), headers, None)
             return NOBODY
         if _TOKEN in headers or "X-Amz-Security-Token" in call.query or _TOKEN in call.query:
             raise InvalidToken
@@ -90,11 +92,10 @@ class Verifier:
 
     def _by_query(self, call: Call, request: Request) -> Caller:
         claim = claims.from_query(call.query_string, self._region, self._clock())
-        declared = request.headers.get(payload.HEADER) or call.query.get("X-Amz-Content-Sha256", "")
-        if declared:
-            payload.check(declared)
-        key, chain = self._check(request, claim, declared or sigv4.UNSIGNED)
-        payload.expect(call, declared or payload.without_declaration(request.headers), request.headers, chain)
+        sent = request.headers.get(payload.HEADER) or call.query.get("X-Amz-Content-Sha256", "")
+        declared = payload.declared(request.headers, sent)
+        key, chain = self._check(request, claim, sent or sigv4.UNSIGNED)
+        payload.expect(call, declared, request.headers, chain)
         return _caller(key)
 
     def _check(self, request: Request, claim: Claim, declared: str) -> tuple[Key, Chain | None]:
@@ -143,8 +144,7 @@ class Verifier:
             raise InvalidRequest(
                 "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
             )
-        declared = request.headers.get(payload.HEADER) or payload.without_declaration(request.headers)
-        payload.check(declared)
+        declared = payload.declared(request.headers)
         access_key, signature = claimed
         known = self._keys.get(access_key, _UNKNOWN)
         path = f"/{call.bucket}{request.path}" if call.virtual_host else request.path

@@ -571,6 +571,27 @@ def test_chunks_cannot_be_signed_with_version_2():
     assert refusal(v2_call(pairs=pairs, method="PUT")).code == "InvalidRequest"
 
 
+async def test_unsigned_call_that_says_how_its_body_comes_is_held_to_it():
+    frames = ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    sent = call("PUT", "/b/k", [frames, ("x-amz-decoded-content-length", "4")], unsigned([b"body"]))
+    assert verifier().verify(sent).anonymous
+    assert await sent.body.read() == b"body"
+    assert refusal(call("PUT", "/b/k", [("x-amz-content-sha256", "0" * 64)])).code == "XAmzContentSHA256Mismatch"
+
+
+async def test_presigned_upload_in_frames_is_unpacked():
+    frames = ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    pairs = dict([HOST, ("x-amz-decoded-content-length", "4")])
+    query = f"/b/k?X-Amz-Content-Sha256={frames[1]}"
+    made = sigv4.presigned_query(Request("PUT", "/b/k", "", pairs), WHO, TIMESTAMP, 60)
+    assert refusal(call("PUT", f"{query}&{made}", [*pairs.items()], b"")).code == "SignatureDoesNotMatch"
+    made = sigv4.presigned_query(Request("PUT", "/b/k", "", pairs | {"x-amz-trailer": CRC}), WHO, TIMESTAMP, 60)
+    body = unsigned([b"body"], {CRC: "sOO8/Q=="})
+    sent = call("PUT", f"/b/k?{made}", [*pairs.items(), ("x-amz-trailer", CRC)], body)
+    assert verifier().verify(sent).access_key == ACCESS
+    assert await sent.body.read() == b"body"
+
+
 # --- whatever comes ---
 
 TEXT = st.binary(max_size=30).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
