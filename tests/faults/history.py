@@ -96,7 +96,7 @@ class Clients:
         parts = []
         for number, piece in enumerate((content[: 5 * MIB], content[5 * MIB :]), 1):
             answer = self.client.upload_part(**upload, PartNumber=number, Body=piece)
-            parts.append({"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32": answer["ChecksumCRC32"]})
+            parts.append({"PartNumber": number, "ETag": answer["ETag"]})
         self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
 
     def check(self) -> None:

@@ -119,7 +119,18 @@ def _accepts(gateway: GatewayProcess) -> bool:
 
 
 def _workers(gateway: GatewayProcess) -> list[int]:
-    return [child.pid for child in psutil.Process(gateway.process.pid).children()]
+    """Return the processes that serve S3: those with a connection of a client."""
+    client = gateway.client()
+    client.list_buckets()
+    children = psutil.Process(gateway.process.pid).children()
+    return [child.pid for child in children if gateway.port in _local_ports(child)]
+
+
+def _local_ports(process: psutil.Process) -> set[int]:
+    try:
+        return {connection.laddr.port for connection in process.net_connections() if connection.raddr}
+    except psutil.NoSuchProcess:
+        return set()
 
 
 def _give_up_open_uploads(gateway: GatewayProcess) -> None:
