@@ -63,10 +63,13 @@ async def list_buckets(service: Service, call: Call) -> Answer:
 async def create_bucket(service: Service, call: Call) -> Answer:
     """Create a bucket that belongs to the caller.
 
-    One's own bucket may be created again in us-east-1, which changes nothing; elsewhere that is an error.
+    No ACL says who may: the rights of the key alone count, so that a name that is taken is told as such. One's own
+    bucket may be created again in us-east-1, which changes nothing; elsewhere that is an error.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
     """
     name = call.bucket
+    if call.caller is None or not call.caller.rights.allows("admin", name, ""):
+        raise AccessDenied
     check_name(name)
     labels = acl.labels_for_new_bucket(service, call)
     _check_ownership(service, call)

@@ -27,9 +27,9 @@ NOTHING: Final[frozenset[str]] = frozenset()
 class Operation:
     """An operation of S3: which calls it answers, which right it takes, what it does.
 
-    `verb` is the right on the address of the call; where it is empty the operation asks itself, for what it touches
-    (the prefix of a listing, each key of a DeleteObjects). `subresources` must all be asked for, `optional` ones may
-    be, no others. `needs` are further parameters or headers without which it is another operation.
+    `verb` is the right on the address of the call; where it is empty the operation asks itself, for what it touches:
+    the prefix of a listing, each key of a DeleteObjects. `subresources` must all be asked for, `optional` ones may be,
+    no others. `needs` are further parameters or headers without which it is another operation.
     """
 
     name: str

@@ -36,7 +36,7 @@ def _object(name: str, method: str, selector: str, verb: str, function: Function
 
 SUPPORTED: Final[Sequence[Operation]] = (
     _service("ListBuckets", "GET", "", buckets.list_buckets),
-    _bucket("CreateBucket", "PUT", "", "admin", buckets.create_bucket),
+    _bucket("CreateBucket", "PUT", "", "", buckets.create_bucket),
     _bucket("HeadBucket", "HEAD", "", "list", buckets.head_bucket),
     _bucket("DeleteBucket", "DELETE", "", "admin", buckets.delete_bucket),
     _bucket("GetBucketLocation", "GET", "location", "list", buckets.get_bucket_location),

@@ -16,7 +16,7 @@ from gateway.errors import (
 )
 from gateway.message import Caller, Owner
 from gateway.operations import buckets
-from tests.operations.calls import ALICE, ANYBODY, BOB, bucket, call, parsed, service
+from tests.operations.calls import ALICE, ANYBODY, BOB, bucket, call, denying, parsed, service
 
 OPERATIONS = (
     buckets.head_bucket,
@@ -80,6 +80,16 @@ async def test_the_bucket_of_someone_else_exists_already():
         of = await bucket(service(region=region))
         with pytest.raises(BucketAlreadyExists):
             await create(of, caller=BOB)
+
+
+async def test_creating_takes_the_right_to_do_so_whoever_has_the_name():
+    of = await bucket(service(acls=["bucket"]))
+    for caller in (ANYBODY, Caller(Owner("alice-id"), Only("bucket"), "AK")):
+        for name in ("bucket", "new"):
+            with pytest.raises(AccessDenied):
+                await create(of, name, caller=caller)
+    with pytest.raises(BucketAlreadyExists):
+        await create(of, caller=BOB, authorize=denying(""))
 
 
 @pytest.mark.parametrize(
