@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import unquote
 
-from gateway.errors import AccessDenied, InvalidArgument, InvalidStorageClass, NoSuchBucket, NotImplementedByGateway
+from gateway.errors import AccessDenied, InvalidArgument, InvalidStorageClass, NotImplementedByGateway
 from gateway.message import Call
 from gateway.operations.acl import bucket_owner
 from gateway.operations.service import Service
@@ -15,32 +14,23 @@ async def refuse_demands(service: Service, call: Call) -> None:
     """Refuse what the call demands beyond what is served.
 
     Raises: NotImplementedByGateway, InvalidStorageClass, InvalidArgument (a version other than "null", the only one
-    where nothing is versioned), AccessDenied (a bucket is another's than expected).
+    where nothing is versioned), AccessDenied (the bucket is another's than expected).
     """
     for name in call.headers.names():
         if refuse := REFUSED.get(name):
             refuse(name, call.headers[name])
-    for parameter, value in call.query.items():  # presigned requests carry headers there
-        if refuse := REFUSED.get(parameter.lower()):
-            refuse(parameter, value)
     if call.key and "versionId" in call.query:
         _refuse_version(call.query["versionId"])
     if owner := call.headers.get("x-amz-expected-bucket-owner"):
-        await _expect_owner(service, call, call.bucket, owner)
-    if owner := call.headers.get("x-amz-source-expected-bucket-owner"):
-        source = unquote(call.headers.get("x-amz-copy-source")).removeprefix("/").partition("/")[0]
-        await _expect_owner(service, call, source, owner)
+        await expect_owner(service, call, call.bucket, owner)
 
 
-async def _expect_owner(service: Service, call: Call, bucket: str, owner: str) -> None:
-    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html."""
-    try:
-        info = await service.storage.head_bucket(bucket)
-    except NoSuchBucket:
-        if bucket == call.bucket:
-            raise
-        raise AccessDenied from None  # of a source that the caller may perhaps not see nothing is told
-    if bucket_owner(info, call).id != owner:
+async def expect_owner(service: Service, call: Call, bucket: str, owner: str) -> None:
+    """Raise AccessDenied unless a bucket is `owner`'s, which is an id.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+    """
+    if bucket_owner(await service.storage.head_bucket(bucket), call).id != owner:
         raise AccessDenied
 
 
