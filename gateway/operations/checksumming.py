@@ -14,11 +14,12 @@ from gateway.message import Call
 from gateway.storage import Body
 
 PREFIX: Final = "x-amz-checksum-"
+ALGORITHM: Final = "x-amz-checksum-algorithm"
 SDK_ALGORITHM: Final = "x-amz-sdk-checksum-algorithm"
 TRAILER: Final = "x-amz-trailer"
 TYPE: Final = "x-amz-checksum-type"
 _COMPOSITE: Final = {"COMPOSITE": True, "FULL_OBJECT": False}
-_ABOUT: Final = frozenset({TYPE, f"{PREFIX}mode", f"{PREFIX}algorithm"})  # under the same prefix, but no values
+_ABOUT: Final = frozenset({TYPE, f"{PREFIX}mode", ALGORITHM})  # under the same prefix, but no values
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _TOO_MANY: Final = "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
 _UNKNOWN: Final = "The algorithm type you specified in x-amz-checksum- header is invalid."

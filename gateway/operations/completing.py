@@ -1,7 +1,6 @@
 """CompleteMultipartUpload."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -13,18 +12,17 @@ from gateway.errors import (
     MissingRequestBodyError,
     NoSuchKey,
     NoSuchUpload,
-    S3Error,
 )
 from gateway.message import Answer, Call
 from gateway.operations import xml
 from gateway.operations.checksumming import declared_whole, elements_of, type_name, type_wanted, verify_md5
 from gateway.operations.headers import PARTS, require_conditions, write_conditions
 from gateway.operations.multipart import upload_of
+from gateway.operations.patience import answer_in_time
 from gateway.operations.service import Service
 from gateway.storage import Completion, ObjectInfo, Part
 
 SIZE: Final = "x-amz-mp-object-size"
-PATIENCE_S: Final = 10.0  # how long a completion may be silent before the client is told that it is under way
 DOCUMENT_LIMIT: Final = 4 * 1024 * 1024  # bytes: 10000 parts, each with its ETag and the longest checksum, and spaces
 _MOST_DIGITS: Final = 19
 
@@ -32,19 +30,13 @@ _MOST_DIGITS: Final = 19
 async def complete_multipart_upload(service: Service, call: Call) -> Answer:
     """Make the object of its parts; the same request again has the same answer.
 
-    If that takes long, the answer begins before it is known how it ends: white space keeps the connection alive, and
-    an error stands in the body of an answer 200.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
     """
     verify_md5(call)
     completion = _completion(call)
     await require_conditions(call, completion.conditions)
     parts = await _parts(call)
-    completing = asyncio.create_task(_complete(service, call, parts, completion))
-    call.keep_open.callback(_give_up, completing)
-    await asyncio.wait({completing}, timeout=PATIENCE_S)
-    content = completing.result() if completing.done() else _meanwhile(call, completing)
-    return Answer(headers={"Content-Type": "application/xml"}, content=content)
+    return await answer_in_time(call, _complete(service, call, parts, completion))
 
 
 def _completion(call: Call) -> Completion:
@@ -127,21 +119,3 @@ async def _completed_before(service: Service, call: Call, parts: Sequence[Part],
 def _location(call: Call) -> str:
     scheme = "https" if call.secure else "http"
     return f"{scheme}://{call.host}/{'' if call.virtual_host else f'{call.bucket}/'}{quote(call.key)}"
-
-
-def _give_up(completing: asyncio.Task[bytes]) -> None:
-    """End a completion that nobody waits for; how it failed was told or can be told to nobody."""
-    if not completing.cancel() and not completing.cancelled():
-        completing.exception()
-
-
-async def _meanwhile(call: Call, completing: asyncio.Task[bytes]) -> AsyncIterator[bytes]:
-    yield xml.DECLARATION.encode()
-    while not completing.done():
-        yield b" "
-        await asyncio.wait({completing}, timeout=PATIENCE_S)
-    try:
-        document = completing.result()
-    except S3Error as error:
-        document = xml.error(error, call.path, call.request_id, "")
-    yield document.removeprefix(xml.DECLARATION.encode())

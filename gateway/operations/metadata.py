@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,6 +16,7 @@ METADATA: Final = "x-amz-meta-"
 METADATA_LIMIT: Final = 2048
 REDIRECT: Final = "x-amz-website-redirect-location"
 OCTETS: Final = "binary/octet-stream"  # what S3 says of an object whose sender named no type
+_TOKEN: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]*")  # RFC 9110 §5.6.2, in lower case
 STORED: Final[Mapping[str, str]] = MappingProxyType(
     {
         name.lower(): name
@@ -43,11 +45,15 @@ def stored_headers(call: Call) -> dict[str, str]:
 
 
 def user_metadata(call: Call) -> dict[str, str]:
-    """Return the metadata of the client's own; a name given twice has its values joined by a comma."""
+    """Return the metadata of the client's own; a name given twice has its values joined by a comma.
+
+    A presigned URL may hold it in its query, where S3 takes it from as well:
+    https://github.com/aws/aws-sdk-js-v3/issues/4694
+    """
     metadata: dict[str, str] = {}
-    for name, value in call.headers.pairs:
-        if name.startswith(METADATA):
-            key = name.removeprefix(METADATA)
+    for name, value in (*call.headers.pairs, *call.query.items()):
+        if name[: len(METADATA)].lower() == METADATA:
+            key = _metadata_name(name)
             metadata[key] = f"{metadata[key]},{value}" if key in metadata else value
     size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
     if size > METADATA_LIMIT:
@@ -60,6 +66,14 @@ def mail_safe(value: str) -> str:
     if value.isascii() and value.isprintable():
         return value
     return f"=?UTF-8?B?{b64encode(value.encode()).decode()}?="
+
+
+def _metadata_name(parameter: str) -> str:
+    """Return the name of metadata. Raises InvalidArgument for one that could not be given back as a header."""
+    name = parameter[len(METADATA) :].lower()
+    if not _TOKEN.fullmatch(name):
+        raise InvalidArgument("A name of metadata must be one of a header.", ArgumentName=parameter)
+    return name
 
 
 def _remove_framing(stored: dict[str, str]) -> None:

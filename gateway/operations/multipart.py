@@ -3,13 +3,12 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
-from typing import Final
-
 from gateway.checksums import ALGORITHMS, DEFAULT
-from gateway.errors import InvalidArgument, InvalidRequest
+from gateway.errors import InvalidRequest
 from gateway.message import Answer, Call, Owner
 from gateway.operations import acl, listing, paging, xml
 from gateway.operations.checksumming import (
+    ALGORITHM,
     TYPE,
     algorithm_named,
     element_of,
@@ -22,8 +21,6 @@ from gateway.operations.checksumming import (
 from gateway.operations.headers import limit_body, part_number, write_options
 from gateway.operations.service import Service
 from gateway.storage import Address, Part, Upload, UploadInfo, UploadPage, UploadQuery
-
-ALGORITHM: Final = "x-amz-checksum-algorithm"
 
 
 async def create_multipart_upload(service: Service, call: Call) -> Answer:
@@ -57,7 +54,7 @@ async def abort_multipart_upload(service: Service, call: Call) -> Answer:
 async def list_parts(service: Service, call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html."""
     limit = paging.max_keys(call.query.get("max-parts", ""), "max-parts")
-    marker = _part_marker(call)
+    marker = paging.part_number_marker(call.query.get("part-number-marker", ""))
     page = await service.storage.list_parts(upload_of(call), marker, limit)
     content = {
         "Bucket": call.bucket,
@@ -158,15 +155,3 @@ def _part(part: Part) -> dict[str, object]:
         "Size": part.size,
         **element_of(part.checksum),
     }
-
-
-def _part_marker(call: Call) -> int:
-    value = call.query.get("part-number-marker", "")
-    marker = paging.number(value, 0)
-    if marker is None or marker < 0:
-        raise InvalidArgument(
-            "Argument part-number-marker must be an integer between 0 and 2147483647",
-            ArgumentName="part-number-marker",
-            ArgumentValue=value,
-        )
-    return marker

@@ -30,8 +30,11 @@ async def get_object(service: Service, call: Call) -> Answer:
     options = read_options(call)
     try:
         download = await call.keep_open.enter_async_context(service.storage.get(call.address, options))
-    except (NoSuchKey, InvalidRange) as error:
-        raise await explained(call, error) from error
+    except NoSuchKey as error:
+        raise await told(call, call.address, error) from error
+    except InvalidRange as error:
+        error.fields.setdefault("RangeRequested", call.headers.get("range"))
+        raise
     status, headers = _described(call, download.info, options, (download.start, download.stop))
     return Answer(status, headers, download)
 
@@ -42,8 +45,11 @@ async def head_object(service: Service, call: Call) -> Answer:
     try:
         info = await service.storage.head(call.address, options)
         start, stop = _span(info, options)
-    except (NoSuchKey, InvalidRange) as error:
-        raise await explained(call, error) from error
+    except NoSuchKey as error:
+        raise await told(call, call.address, error) from error
+    except InvalidRange as error:
+        error.fields.setdefault("RangeRequested", call.headers.get("range"))
+        raise
     status, headers = _described(call, info, options, (start, stop))
     return Answer(status, headers, length=stop - start)
 
@@ -56,19 +62,16 @@ async def delete_object(service: Service, call: Call) -> Answer:
     return Answer(204)
 
 
-async def explained(call: Call, error: S3Error) -> S3Error:
-    """Return what the caller may know of a failed read: who may not list is not told that a key is missing.
+async def told(call: Call, at: Address, error: NoSuchKey) -> S3Error:
+    """Return what the caller may know: who may not list a bucket is not told that a key is missing from it.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html#API_GetObject_RequestSyntax (Permissions)
     """
-    if isinstance(error, InvalidRange):
-        error.fields.setdefault("RangeRequested", call.headers.get("range"))
-        return error
     try:
-        await call.require("list", Address(call.bucket))
+        await call.require("list", Address(at.bucket))
     except AccessDenied as denial:
         return denial
-    error.fields.setdefault("Key", call.key)
+    error.fields.setdefault("Key", at.key)
     return error
 
 

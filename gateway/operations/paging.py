@@ -51,3 +51,13 @@ def max_keys(value: str, name: str = "max-keys", most: int = 1000) -> int:
             f"Argument {name} must be an integer between 0 and {_LARGEST}", ArgumentName=name, ArgumentValue=value
         )
     return min(asked, most)
+
+
+def part_number_marker(value: str, name: str = "part-number-marker") -> int:
+    """Return after which part a page begins. Raises InvalidArgument."""
+    marker = number(value, 0)
+    if marker is None or marker < 0:
+        raise InvalidArgument(
+            f"Argument {name} must be an integer between 0 and {_LARGEST}", ArgumentName=name, ArgumentValue=value
+        )
+    return marker

@@ -1,12 +1,9 @@
 """CompleteMultipartUpload, on memory."""
 
-import asyncio
 from base64 import b64encode
 
 import pytest
-import xmltodict
 
-from gateway.backends.memory import Memory
 from gateway.checksums import ALGORITHMS, Checksum, combine, composite, multipart_etag
 from gateway.errors import (
     AccessDenied,
@@ -256,68 +253,3 @@ async def test_an_unknown_upload_is_told_so(service, etag):
     listed = f"<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>"
     with pytest.raises(NoSuchUpload):
         await complete(service, Upload(AT, "abc1234def"), listed)
-
-
-class Slow(Memory):
-    """Completes no upload before it is told to."""
-
-    def __init__(self):
-        super().__init__()
-        self.may = asyncio.Event()
-        self.given_up = False
-
-    async def complete_upload(self, *args):
-        try:
-            await self.may.wait()
-        except asyncio.CancelledError:
-            self.given_up = True
-            raise
-        return await super().complete_upload(*args)
-
-
-@pytest.fixture
-async def slow(monkeypatch):
-    monkeypatch.setattr(completing, "PATIENCE_S", 0.001)
-    return await calls.bucket(calls.service(Slow()))
-
-
-async def written(answer, may):
-    pieces = []
-    async for piece in answer.content:
-        pieces.append(piece)
-        if len(pieces) == 3:
-            may.set()
-    return b"".join(pieces)
-
-
-async def test_a_long_completion_keeps_the_connection_alive(slow):
-    upload, parts = await begun(slow, SECOND)
-    asking = asked(upload, parts)
-    async with asking.keep_open:
-        answer = await complete_multipart_upload(slow, asking)
-        assert answer.status == 200
-        data = await written(answer, slow.storage.may)
-    assert data.startswith(b'<?xml version="1.0" encoding="UTF-8"?>\n  ')
-    assert data.count(b"<?xml") == 1
-    told = as_botocore("CompleteMultipartUpload", answer, data)
-    assert told["ETag"] == f'"{(await slow.storage.head(AT)).etag}"'
-
-
-async def test_a_long_completion_that_fails_says_so_in_its_body(slow):
-    upload, parts = await begun(slow, SECOND)
-    asking = asked(upload, document(parts).replace(">1<", ">2<"))
-    async with asking.keep_open:
-        answer = await complete_multipart_upload(slow, asking)
-        data = await written(answer, slow.storage.may)
-    error = xmltodict.parse(data)["Error"]
-    assert (error["Code"], error["RequestId"], error["Resource"]) == ("InvalidPart", "REQUEST", "/bucket/key")
-
-
-async def test_a_completion_that_nobody_waits_for_ends(slow):
-    upload, parts = await begun(slow, SECOND)
-    asking = asked(upload, parts)
-    async with asking.keep_open:
-        await complete_multipart_upload(slow, asking)
-    await asyncio.sleep(0)
-    assert slow.storage.given_up
-    assert (await slow.storage.list_parts(upload)).parts == parts
