@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.message import Answer, Call
 from gateway.operations.demands import refuse_demands
+from gateway.operations.presigned import with_carried
 from gateway.operations.service import Service
 
 Function = Callable[[Service, Call], Awaitable[Answer]]
@@ -29,7 +30,7 @@ class Operation:
 
     `verb` is the right on the address of the call; where it is empty the operation asks itself, for what it touches:
     the prefix of a listing, each key of a DeleteObjects. `subresources` must all be asked for, `optional` ones may be,
-    no others. `needs` are further parameters or headers without which it is another operation.
+    no others. `needs` are further parameters, or headers (x-amz-...), without which it is another operation.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Operation:
 
     async def run(self, service: Service, call: Call) -> Answer:
         """Carry the call out, unless its headers ask for what is not done here."""
+        call.headers = with_carried(call.headers, call.query)
         await refuse_demands(service, call)
         return await self.function(service, call)
 

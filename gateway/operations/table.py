@@ -12,7 +12,8 @@ from typing import Final
 
 from gateway.errors import AccessForbidden, InvalidArgument, MethodNotAllowed, NotImplementedByGateway, S3Error
 from gateway.message import Answer, Call
-from gateway.operations import acl, buckets, completing, deleting, listing, multipart, objects
+from gateway.operations import acl, attributes, buckets, completing, copying, deleting, listing, multipart, objects
+from gateway.operations.presigned import carried
 from gateway.operations.row import NOTHING, Function, Operation, Scope, words
 from gateway.operations.service import Service
 from gateway.operations.unsupported import UNSUPPORTED
@@ -50,9 +51,12 @@ SUPPORTED: Final[Sequence[Operation]] = (
     _object("PutObject", "PUT", "", "write", objects.put_object),
     _object("GetObject", "GET", "| versionId partNumber", "read", objects.get_object),
     _object("HeadObject", "HEAD", "| versionId partNumber", "read", objects.head_object),
+    _object("GetObjectAttributes", "GET", "attributes | versionId", "read", attributes.get_object_attributes),
+    _object("CopyObject", "PUT", "+ x-amz-copy-source", "write", copying.copy_object),
     _object("DeleteObject", "DELETE", "| versionId", "delete", objects.delete_object),
     _object("CreateMultipartUpload", "POST", "uploads", "write", multipart.create_multipart_upload),
     _object("UploadPart", "PUT", "uploadId partNumber", "write", multipart.upload_part),
+    _object("UploadPartCopy", "PUT", "uploadId partNumber + x-amz-copy-source", "write", copying.upload_part_copy),
     _object("ListParts", "GET", "uploadId", "write", multipart.list_parts),
     _object("CompleteMultipartUpload", "POST", "uploadId", "write", completing.complete_multipart_upload),
     _object("AbortMultipartUpload", "DELETE", "uploadId", "write", multipart.abort_multipart_upload),
@@ -67,9 +71,15 @@ def resolve(call: Call) -> Operation:
     scope = Scope.OBJECT if call.key else Scope.BUCKET if call.bucket else Scope.SERVICE
     asked = SUBRESOURCES.intersection(call.query) if call.query else NOTHING
     for row in _ROWS.get((call.method, scope, asked), ()):
-        if not row.needs or all(need in call.headers or need in call.query for need in row.needs):
+        if all(_has(call, need) for need in row.needs):
             return row
     return PREFLIGHT if call.method == "OPTIONS" else NO_OPERATION
+
+
+def _has(call: Call, need: str) -> bool:
+    if need.startswith("x-amz-"):
+        return need in call.headers or need in carried(call.query)
+    return need in call.query
 
 
 async def _refuse_preflight(_service: Service, call: Call) -> Answer:

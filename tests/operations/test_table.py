@@ -10,7 +10,8 @@ import pytest
 
 from gateway.errors import AccessForbidden, InvalidArgument, MethodNotAllowed, NotImplementedByGateway, S3Error
 from gateway.operations.table import OPERATIONS, SUBRESOURCES, SUPPORTED, resolve
-from tests.operations.calls import ANYBODY, call, service
+from gateway.storage import Address
+from tests.operations.calls import ANYBODY, bucket, call, service
 
 MODEL = json.loads(
     gzip.decompress((Path(botocore.__file__).parent / "data/s3/2006-03-01/service-2.json.gz").read_bytes())
@@ -22,6 +23,7 @@ SUPERSEDED = {  # deprecated names of the same request
     "PutBucketNotification",
 }
 ADDED = {"PostObject", "OptionsObject", "Unsupported"}  # rows that no SDK has an operation for
+META = "x-amz-meta-size"
 PLAIN = {
     "CopyObject",
     "CreateBucket",
@@ -128,6 +130,36 @@ async def test_put_with_unknown_subresource_leaves_the_object_alone():
 @pytest.mark.parametrize("query", ["x-id=ListObjects", "ACL", "cache-buster=5", "id=7", "X-Amz-Signature=0", "acls"])
 def test_parameters_that_s3_does_not_know_are_ignored(query):
     assert name_of("GET", f"/bucket?{query}") == "ListObjects"
+
+
+PRESIGNED = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=0"
+
+
+@pytest.mark.parametrize("name", ["x-amz-copy-source", "X-Amz-Copy-Source"])
+def test_a_presigned_copy_is_a_copy(name):
+    assert name_of("PUT", f"/bucket/key?{PRESIGNED}&{name}=other/key") == "CopyObject"
+    assert name_of("PUT", f"/bucket/key?{name}=other/key") == "PutObject"  # not signed as a header
+
+
+async def test_presigned_requests_carry_headers_as_parameters():
+    of = await bucket(service())
+    query = f"{PRESIGNED}&x-amz-meta-Colour=red&x-amz-meta-size=1&x-amz-checksum-crc32=AAAAAA=="
+    asking = call("PUT", f"/bucket/key?{query}&x-amz-sdk-checksum-algorithm=CRC32", b"data", headers={META: "2"})
+    await resolve(asking).run(of, asking)
+    assert (await of.storage.head(Address("bucket", "key"))).metadata == {"colour": "red", "size": "2"}
+
+
+@pytest.mark.parametrize("query", ["", "Signature=0&Expires=1&AWSAccessKeyId=A&"])
+async def test_other_requests_do_not_carry_headers_as_parameters(query):
+    of = await bucket(service())
+    asking = call("PUT", f"/bucket/key?{query}{META}=1&x-amz-server-side-encryption=AES256", b"data")
+    await resolve(asking).run(of, asking)
+    assert (await of.storage.head(Address("bucket", "key"))).metadata == {}
+
+
+async def test_what_is_not_done_is_refused_in_presigned_requests_too():
+    error = await refusal("PUT", f"/bucket/key?{PRESIGNED}&X-Amz-Server-Side-Encryption=AES256")
+    assert isinstance(error, NotImplementedByGateway)
 
 
 def test_an_encoded_subresource_is_seen():
