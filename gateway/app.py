@@ -25,6 +25,7 @@ from gateway.routing.reaper import reap
 from gateway.routing.router import Router
 from gateway.server import logs
 from gateway.server.access import access_log
+from gateway.server.bind import StartError
 from gateway.server.health import Board
 from gateway.server.launch import Launch
 from gateway.server.limits import Limits
@@ -75,11 +76,15 @@ async def build(config: Config, worker: int = 0) -> AsyncIterator[Gateway]:
 
 
 async def open_backends(config: Config, opened: AsyncExitStack) -> Mapping[str, Backend]:
-    """Open every backend; `opened` closes them."""
-    return {
-        name: await opened.enter_async_context(BACKENDS[backend.type](name, **backend.model_dump(exclude={"type"})))
-        for name, backend in config.backends.items()
-    }
+    """Open every backend; `opened` closes them. Raises: StartError."""
+    backends: dict[str, Backend] = {}
+    for name, backend in config.backends.items():
+        try:
+            opening = BACKENDS[backend.type](name, **backend.model_dump(exclude={"type"}))
+            backends[name] = await opened.enter_async_context(opening)
+        except (OSError, S3Error) as error:
+            raise StartError(f"backends.{name}: cannot be opened: {error}") from error
+    return backends
 
 
 def keys_of(config: Config) -> Mapping[str, Key]:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpProcessingError, HttpRequestParser, RawRequestMessage
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import InvalidURLError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from gateway.errors import BadRequest, IncompleteBody, RequestHeaderSectionTooLarge, RequestTimeout, S3Error
+from gateway.errors import BadRequest, IncompleteBody, InvalidURI, RequestHeaderSectionTooLarge, RequestTimeout, S3Error
 from gateway.server.exchange import Exchange
 from gateway.storage import PIECE
 
@@ -345,4 +345,4 @@ def _refusal(error: HttpProcessingError) -> S3Error:
     """Tell in S3's words what is wrong with a request; its bytes are not repeated."""
     if isinstance(error, LineTooLong) or "Too many headers" in error.message:
         return RequestHeaderSectionTooLarge()
-    return BadRequest()
+    return InvalidURI() if isinstance(error, InvalidURLError) else BadRequest()

@@ -1,6 +1,7 @@
 """The life of one worker: open the gateway, accept, wait to be told to end, drain."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -55,6 +56,8 @@ async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
             await opened.enter_async_context(admin_server(plan.admin, plan.board))
         gateway = await opened.enter_async_context(plan.build(number))
         await look(gateway.backends, plan.board, number)
+        gc.collect()
+        gc.freeze()  # what is there now stays: looking through it again and again would cost each request
         listener = Listener(gateway.handle, plan.limits)
         await listener.start(plan.sockets, plan.certificate.context if plan.certificate else None)
         plan.board.set_state(number, State.READY)

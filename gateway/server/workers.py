@@ -13,6 +13,8 @@ from typing import Final
 
 import structlog
 
+from gateway.server.bind import StartError
+
 SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SHORTEST_PAUSE: Final = 0.1  # seconds before a child that ended is started again; doubled each time
 LONGEST_PAUSE: Final = 10.0
@@ -84,6 +86,8 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             self._jobs[name](self._pipe[0])
             code = 0
+        except StartError as error:
+            sys.stderr.write(f"{error}\n")
         except Exception:  # a child must not return into the code of its parent, whatever happens
             log.exception("worker failed", worker=name)
         finally:
