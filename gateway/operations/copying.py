@@ -20,6 +20,7 @@ from gateway.errors import (
 from gateway.message import Answer, Call
 from gateway.operations import xml
 from gateway.operations.checksumming import ALGORITHM, algorithm_named, element_of, elements_of
+from gateway.operations.demands import expect_owner
 from gateway.operations.headers import BODY_LIMIT, conditions, part_number, require_conditions, write_options
 from gateway.operations.metadata import REDIRECT
 from gateway.operations.multipart import upload_of
@@ -30,6 +31,7 @@ from gateway.storage import Address, ObjectInfo, ReadOptions, WriteOptions
 
 SOURCE: Final = "x-amz-copy-source"
 RANGE: Final = "x-amz-copy-source-range"
+SOURCE_OWNER: Final = "x-amz-source-expected-bucket-owner"
 ATTEMPTS: Final = 5  # how often a source is looked at anew that changes just before it is copied
 _COPY, _REPLACE = "COPY", "REPLACE"
 _RANGE: Final = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
@@ -53,7 +55,7 @@ async def copy_object(service: Service, call: Call) -> Answer:
     options = write_options(service, call, _algorithm(call))
     if keep and source == call.address and REDIRECT not in call.headers:
         raise InvalidRequest(_ONTO_ITSELF)
-    await call.require("read", source)
+    await _may_read(service, call, source)
     await require_conditions(call, options.conditions)
 
     async def copy(info: ObjectInfo) -> ObjectInfo:
@@ -75,7 +77,7 @@ async def upload_part_copy(service: Service, call: Call) -> Answer:
     source = _source(call)
     number = part_number(call.query["partNumber"])
     span = _span(call)
-    await call.require("read", source)
+    await _may_read(service, call, source)
 
     async def copy(info: ObjectInfo) -> bytes:
         if span and span.stop > info.size:
@@ -133,6 +135,12 @@ def _span(call: Call) -> slice | None:
     if not found or int(found[1]) > int(found[2]):
         raise InvalidArgument(_RANGE_FORM, ArgumentName=RANGE, ArgumentValue=call.headers[RANGE])
     return slice(int(found[1]), int(found[2]) + 1)
+
+
+async def _may_read(service: Service, call: Call, source: Address) -> None:
+    await call.require("read", source)
+    if owner := call.headers.get(SOURCE_OWNER):
+        await expect_owner(service, call, source.bucket, owner)
 
 
 async def _pinned(service: Service, call: Call, source: Address, copy: Callable[[ObjectInfo], Awaitable[_T]]) -> _T:

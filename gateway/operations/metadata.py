@@ -47,12 +47,11 @@ def stored_headers(call: Call) -> dict[str, str]:
 def user_metadata(call: Call) -> dict[str, str]:
     """Return the metadata of the client's own; a name given twice has its values joined by a comma.
 
-    A presigned URL may hold it in its query, where S3 takes it from as well:
-    https://github.com/aws/aws-sdk-js-v3/issues/4694
+    Raises: MetadataTooLarge, InvalidArgument (a name that is none, from the query of a presigned URL).
     """
     metadata: dict[str, str] = {}
-    for name, value in (*call.headers.pairs, *call.query.items()):
-        if name[: len(METADATA)].lower() == METADATA:
+    for name, value in call.headers.pairs:
+        if name.startswith(METADATA):
             key = _metadata_name(name)
             metadata[key] = f"{metadata[key]},{value}" if key in metadata else value
     size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
@@ -68,11 +67,11 @@ def mail_safe(value: str) -> str:
     return f"=?UTF-8?B?{b64encode(value.encode()).decode()}?="
 
 
-def _metadata_name(parameter: str) -> str:
+def _metadata_name(header: str) -> str:
     """Return the name of metadata. Raises InvalidArgument for one that could not be given back as a header."""
-    name = parameter[len(METADATA) :].lower()
+    name = header.removeprefix(METADATA)
     if not _TOKEN.fullmatch(name):
-        raise InvalidArgument("A name of metadata must be one of a header.", ArgumentName=parameter)
+        raise InvalidArgument("A name of metadata must be one of a header.", ArgumentName=header)
     return name
 
 

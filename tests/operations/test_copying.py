@@ -196,6 +196,14 @@ async def test_a_copy_takes_the_right_to_read_the_source(service):
         await copy(service, "bucket/missing", authorize=denying(""))
 
 
+async def test_the_owner_of_the_source_may_be_expected(service, upload):
+    await calls.bucket(service, "bobs", keys=["source"], owner="bob-id")
+    for ask in (copy, lambda of, **more: copy_part(of, upload, **more)):
+        await ask(service, source="bobs%2Fsource", headers={"x-amz-source-expected-bucket-owner": "bob-id"})
+        with pytest.raises(AccessDenied):
+            await ask(service, source="bobs%2Fsource", headers={"x-amz-source-expected-bucket-owner": "alice-id"})
+
+
 async def test_conditions_on_the_source(service):
     info = await service.storage.head(SOURCE)
     earlier, later = (http_date(info.modified + timedelta(hours=hours)) for hours in (-1, 1))

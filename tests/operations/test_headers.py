@@ -195,15 +195,10 @@ def test_metadata_given_twice_is_joined():
     assert user_metadata(twice) == {"a": "1,2", "b": ""}
 
 
-def test_metadata_in_the_query_of_a_presigned_url_counts():
-    presigned = call("PUT", "/bucket/key?X-Amz-Meta-Color=dark%20red&X-Amz-Expires=60", headers={"x-amz-meta-a": "b"})
-    assert user_metadata(presigned) == {"a": "b", "color": "dark red"}
-
-
-@pytest.mark.parametrize("name", ["a%0D%0Ab", "a%3Ab", "a%20b", "%C3%BC", "a%0A"])
+@pytest.mark.parametrize("name", ["a\r\nb", "a:b", "a b", "ü", "a\n"])
 def test_a_name_of_metadata_can_end_no_header(name):
     with pytest.raises(InvalidArgument):
-        user_metadata(call("PUT", f"/bucket/key?x-amz-meta-{name}=1"))
+        user_metadata(put({f"x-amz-meta-{name}": "1"}))
 
 
 def test_metadata_of_two_kilobytes_is_just_allowed():
