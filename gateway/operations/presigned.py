@@ -5,14 +5,17 @@ SDKs compute of a body they do not have yet (https://github.com/localstack/local
 Version 4 covers every parameter; that of Version 2 does not, so there a parameter is no header.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
+from gateway.errors import InvalidArgument
 from gateway.message import Headers
 
 _MARK: Final = "X-Amz-Algorithm"
 _PREFIX: Final = "x-amz-"
 _IGNORED: Final = ("x-amz-checksum-", "x-amz-sdk-")
+_CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def carried(query: Mapping[str, str]) -> dict[str, str]:
@@ -24,6 +27,12 @@ def carried(query: Mapping[str, str]) -> dict[str, str]:
 
 
 def with_carried(headers: Headers, query: Mapping[str, str]) -> Headers:
-    """Return the headers together with those that the parameters carry; one that was sent itself stands."""
+    """Return the headers together with those that the parameters carry; one that was sent itself stands.
+
+    Raises: InvalidArgument for a value that no header could have, and that would end one where it is given back.
+    """
     further = [(name, value) for name, value in carried(query).items() if name not in headers]
+    for name, value in further:
+        if _CONTROL.search(value):
+            raise InvalidArgument("Header value cannot hold control characters.", ArgumentName=name)
     return Headers([*headers.pairs, *further]) if further else headers

@@ -157,6 +157,12 @@ async def test_other_requests_do_not_carry_headers_as_parameters(query):
     assert (await of.storage.head(Address("bucket", "key"))).metadata == {}
 
 
+@pytest.mark.parametrize("value", ["%0D%0ASet-Cookie:a", "%00", "a%0Ab", "%7F"])
+async def test_a_parameter_cannot_bring_what_would_end_a_header(value):
+    error = await refusal("PUT", f"/bucket/key?{PRESIGNED}&x-amz-website-redirect-location=/{value}")
+    assert isinstance(error, InvalidArgument)
+
+
 async def test_what_is_not_done_is_refused_in_presigned_requests_too():
     error = await refusal("PUT", f"/bucket/key?{PRESIGNED}&X-Amz-Server-Side-Encryption=AES256")
     assert isinstance(error, NotImplementedByGateway)
