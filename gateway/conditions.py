@@ -43,9 +43,9 @@ class Conditions:
         modified = info.modified.replace(microsecond=0)
         if self.if_match:
             if not _matches(self.if_match, info.etag):
-                raise PreconditionFailed(Condition="If-Match")
+                raise _failed("If-Match", info)
         elif self.if_unmodified_since and modified > self.if_unmodified_since:
-            raise PreconditionFailed(Condition="If-Unmodified-Since")
+            raise _failed("If-Unmodified-Since", info)
         if self.if_none_match:
             if _matches(self.if_none_match, info.etag):
                 raise NotModified.of(info.etag, info.modified)
@@ -56,8 +56,8 @@ class Conditions:
         """As `check_read`, for the source of a copy: there is no "not modified" then, only a failed precondition."""
         try:
             self.check_read(info)
-        except NotModified:
-            raise PreconditionFailed from None
+        except (NotModified, PreconditionFailed) as error:
+            raise PreconditionFailed(**error.fields) from None
 
     def check_write(self, key: str, info: Validators | None) -> None:
         """Raise unless the object (None: there is none) may be written or deleted.
@@ -72,6 +72,13 @@ class Conditions:
                 raise PreconditionFailed(Condition="If-Match")
         if self.if_none_match and info is not None and _matches(self.if_none_match, info.etag):
             raise PreconditionFailed(Condition="If-None-Match")
+
+
+def _failed(condition: str, info: Validators) -> PreconditionFailed:
+    """Return the refusal of a read; like a 304 it tells of which state of the object."""
+    error = PreconditionFailed(Condition=condition)
+    error.headers = NotModified.of(info.etag, info.modified).headers
+    return error
 
 
 def _matches(wanted: Sequence[str], etag: str) -> bool:

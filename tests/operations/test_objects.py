@@ -257,8 +257,9 @@ async def test_conditions_of_a_read(service, ask):
     ):
         assert (await ask(service, passing)).status == 200
     for failing in ({"If-Match": "other"}, {"If-Unmodified-Since": earlier}):
-        with pytest.raises(PreconditionFailed):
+        with pytest.raises(PreconditionFailed) as caught:
             await ask(service, failing)
+        assert caught.value.headers == {"ETag": etag, "Last-Modified": http_date(modified)}
     for unchanged in ({"If-None-Match": etag}, {"If-Modified-Since": http_date(modified)}):
         with pytest.raises(NotModified) as caught:
             await ask(service, unchanged)
