@@ -39,6 +39,7 @@ class GatewayProcess:
         self.port, self.admin_port = free_port(), free_port()
         self.objects.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config()))
+        (self.folder / "config.yaml").chmod(0o600)
 
     @property
     def objects(self) -> Path:

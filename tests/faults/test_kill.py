@@ -43,14 +43,13 @@ def test_a_killed_worker_loses_no_acknowledged_write_and_is_replaced(tmp_path: P
         gateway.client().create_bucket(Bucket=BUCKET)
         writing = _in_background(lambda: Clients(gateway.client(), BUCKET, history).write_at_random(7))
         history.await_acknowledged(40)
-        before = _workers(gateway)
-        assert len(before) == 2
-        os.kill(before[0], signal.SIGKILL)
+        before = _children(gateway)
+        os.kill(_serving(gateway), signal.SIGKILL)
         history.await_acknowledged(80)
         writing.join(PATIENCE_S)
 
         Clients(gateway.client(), BUCKET, history).check()
-        _eventually(lambda: len(_workers(gateway)) == 2 and before[0] not in _workers(gateway))
+        _eventually(lambda: len(_children(gateway)) == len(before) and _children(gateway) != before)
         assert gateway.stop() == 0
 
 
@@ -85,6 +84,7 @@ def test_sigterm_lets_an_upload_in_flight_finish_and_refuses_new_connections(tmp
 
 
 def _half_an_upload(gateway: GatewayProcess, content: bytes) -> http.client.HTTPConnection:
+    """Send half a body, once the gateway has said that it wants it."""
     url = gateway.client(signature_version="s3v4").generate_presigned_url(
         "put_object", Params={"Bucket": BUCKET, "Key": "large"}
     )
@@ -92,7 +92,9 @@ def _half_an_upload(gateway: GatewayProcess, content: bytes) -> http.client.HTTP
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=PATIENCE_S)
     connection.putrequest("PUT", f"{target.path}?{target.query}")
     connection.putheader("Content-Length", str(len(content)))
+    connection.putheader("Expect", "100-continue")
     connection.endheaders()
+    assert b"100 Continue" in connection.sock.recv(1000)
     connection.send(content[: len(content) // 2])
     return connection
 
@@ -118,19 +120,16 @@ def _accepts(gateway: GatewayProcess) -> bool:
     return True
 
 
-def _workers(gateway: GatewayProcess) -> list[int]:
-    """Return the processes that serve S3: those with a connection of a client."""
-    client = gateway.client()
-    client.list_buckets()
-    children = psutil.Process(gateway.process.pid).children()
-    return [child.pid for child in children if gateway.port in _local_ports(child)]
+def _children(gateway: GatewayProcess) -> set[int]:
+    return {child.pid for child in psutil.Process(gateway.process.pid).children()}
 
 
-def _local_ports(process: psutil.Process) -> set[int]:
-    try:
-        return {connection.laddr.port for connection in process.net_connections() if connection.raddr}
-    except psutil.NoSuchProcess:
-        return set()
+def _serving(gateway: GatewayProcess) -> int:
+    """Return a process that has a connection of a client."""
+    for child in psutil.Process(gateway.process.pid).children():
+        if gateway.port in {connection.laddr.port for connection in child.net_connections() if connection.raddr}:
+            return child.pid
+    raise AssertionError("no process serves anyone")
 
 
 def _give_up_open_uploads(gateway: GatewayProcess) -> None:
