@@ -5,11 +5,15 @@ from typing import Final
 
 import click
 
-COMMANDS: Final = ("serve", "check", "presign")
+COMMANDS: Final = {
+    "serve": "Serve S3 until told to stop.",
+    "check": "Check a configuration, and open the backends it names.",
+    "presign": "Print a URL that anybody may use for a while.",
+}
 
 
 class _Commands(click.Group):
-    """Finds a command in the module that bears its name."""
+    """Finds a command in the module that bears its name; help on all of them loads none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(COMMANDS)
@@ -19,6 +23,10 @@ class _Commands(click.Group):
             return None
         command = importlib.import_module(f"gateway.cli.{cmd_name}").command
         return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  likewise
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gateway.config import Config, ConfigError, load
+from gateway.config import Config, ConfigError, is_exposed, load
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,7 +24,10 @@ def _read(_context: click.Context, _parameter: click.Parameter, value: str | Non
     if value is None:
         return Config.model_validate({})
     try:
-        return load(Path(value))
+        config = load(Path(value))
     except ConfigError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from error
+    if is_exposed(Path(value), config):
+        click.echo(f"{value}: holds secret keys and can be read by everybody on this machine; chmod 600 it", err=True)
+    return config

@@ -1,6 +1,6 @@
 """The configuration: a file, checked whole, or the embedded default."""
 
-from gateway.config.load import ConfigError, load, parse
+from gateway.config.load import ConfigError, is_exposed, load, parse
 from gateway.config.models import Config
 
-__all__ = ["Config", "ConfigError", "load", "parse"]
+__all__ = ["Config", "ConfigError", "is_exposed", "load", "parse"]

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +34,14 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
         reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise ConfigError(f"{path}: cannot be read: {reason}") from error
     return parse(text, str(path), environment)
+
+
+def is_exposed(path: Path, config: Config) -> bool:
+    """Say whether a file that everybody may read holds a secret itself, instead of a reference to one."""
+    if not path.stat().st_mode & stat.S_IROTH or not isinstance(config.keys, tuple):
+        return False
+    text = path.read_text("utf-8")
+    return any(key.secret_key.get_secret_value() in text for key in config.keys)
 
 
 def parse(text: str, name: str, environment: Mapping[str, str] = os.environ) -> Config:
@@ -78,6 +87,8 @@ def _problems(error: ValidationError, document: Document) -> Iterator[Problem]:
     broken = {place for place, _ in document.problems}
     for found in error.errors(include_url=False):
         place = _place(found["loc"], document.data)
+        if found["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+            place, found["input"] = (*place, "type"), found["input"].get("type")
         if place not in broken:
             yield place, _told(found, place, document)
 
@@ -98,9 +109,14 @@ def _told(found: ErrorDetails, place: Place, document: Document) -> str:
     match found["type"]:
         case "extra_forbidden":
             return _unknown(place)
-        case "missing":
+        case "missing" | "union_tag_not_found":
             return "is required"
-    message = found["msg"].removeprefix("Value error, ")
+        case "union_tag_invalid":
+            message = f"expected one of {found['ctx']['expected_tags']}"
+        case "model_type" | "model_attributes_type" | "mapping_type":
+            message = "expected keys and values"
+        case _:
+            message = found["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     return f"{message[0].lower()}{message[1:]}{_came(found, place, document)}"
 
 
