@@ -25,8 +25,13 @@ class Given(Wrapper):
     announced = None
     closed = False
 
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.opened = asyncio.Event()
+
     @asynccontextmanager
     async def get(self, at, options=None):
+        self.opened.set()
         async with self.inner.get(at) as download:
             content = self.content() if callable(self.content) else self.content
             size = len(content) if self.announced is None else self.announced
