@@ -41,6 +41,7 @@ class Asked(NamedTuple):
 async def list_objects(service: Service, call: Call) -> Answer:
     """List as of old: `NextMarker` is told with a delimiter only, else the last key is it.
 
+    The prefix is repeated as it came, whatever the encoding: botocore does not decode it here, only in the others.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html
     """
     asked = await _asked(call)
@@ -49,6 +50,7 @@ async def list_objects(service: Service, call: Call) -> Answer:
     owners = await _owners(service, call)
     content = {
         **asked.head(call),
+        "Prefix": asked.prefix if xml.carries(asked.prefix) else asked.write(asked.prefix),
         "Marker": asked.write(marker),
         "NextMarker": asked.write(page.last) if page.last and asked.delimiter else None,
         "IsTruncated": bool(page.last),

@@ -10,7 +10,14 @@ from itertools import chain, combinations
 from types import MappingProxyType
 from typing import Final
 
-from gateway.errors import AccessForbidden, InvalidArgument, MethodNotAllowed, NotImplementedByGateway, S3Error
+from gateway.errors import (
+    AccessForbidden,
+    BadRequest,
+    InvalidArgument,
+    MethodNotAllowed,
+    NotImplementedByGateway,
+    S3Error,
+)
 from gateway.message import Answer, Call
 from gateway.operations import acl, attributes, buckets, completing, copying, deleting, listing, multipart, objects
 from gateway.operations.presigned import carried
@@ -83,10 +90,13 @@ def _has(call: Call, need: str) -> bool:
 
 
 async def _refuse_preflight(_service: Service, call: Call) -> Answer:
-    """https://docs.aws.amazon.com/AmazonS3/latest/API/RESTOPTIONSobject.html."""
-    resource = Scope.OBJECT if call.key else Scope.BUCKET
-    method = call.headers.get("access-control-request-method") or call.method
-    raise AccessForbidden(Method=method, ResourceType=resource)
+    """Answer as a bucket without CORS does. https://docs.aws.amazon.com/AmazonS3/latest/API/RESTOPTIONSobject.html."""
+    if "origin" not in call.headers:
+        raise BadRequest("Insufficient information. Origin request header needed.")
+    method = call.headers.get("access-control-request-method")
+    if not method:
+        raise BadRequest("Invalid Access-Control-Request-Method: null")
+    raise AccessForbidden(Method=method, ResourceType=Scope.OBJECT if call.key else Scope.BUCKET)
 
 
 async def _refuse_unknown(_service: Service, call: Call) -> Answer:

@@ -19,6 +19,7 @@ LIMIT: Final = 1024 * 1024  # bytes of a document, unless an operation needs mor
 _DEPTH: Final = 16  # S3's own deepest document has 8 levels
 DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _SPECIAL: Final = re.compile('[&<>"\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]')
+_UNREADABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _NAMED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#xA;", "\t": "&#x9;"}
 
 
@@ -50,6 +51,11 @@ def error(error: S3Error, call_path: str, request_id: str, host_id: str) -> byte
 def timestamp(moment: datetime) -> str:
     """Write a UTC time as S3 does, in whole seconds so that listings agree with Last-Modified."""
     return f"{moment.isoformat(timespec='seconds')[:19]}.000Z"
+
+
+def carries(text: str) -> bool:
+    """Say whether XML 1.0 can hold every character of a text."""
+    return not _UNREADABLE.search(text)
 
 
 async def read(body: Body, root: str, lists: Collection[str] = (), limit: int = LIMIT) -> dict[str, Any]:

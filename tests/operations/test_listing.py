@@ -147,6 +147,11 @@ async def test_url_encoding_is_of_every_name_but_leaves_slashes(full):
     assert (keys(page), page["Prefix"], page["StartAfter"]) == (["c%20d/%2B"], "c%20d/", "c%20c")
 
 
+async def test_v1_repeats_the_prefix_as_it_came_unless_no_parser_could_read_it(full):
+    assert (await v1(full, "encoding-type=url&prefix=c%20d/%0A"))["Prefix"] == "c d/\n"
+    assert (await v1(full, "encoding-type=url&prefix=%01+"))["Prefix"] == "%01%20"
+
+
 async def test_url_encoding_carries_what_xml_cannot():
     of = await bucket(service(), keys=["a\x01b", "a\nb"])
     assert keys(await v2(of, "encoding-type=url")) == ["a%01b", "a%0Ab"]

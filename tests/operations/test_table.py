@@ -220,6 +220,12 @@ async def test_form_uploads_are_refused():
 
 @pytest.mark.parametrize("target", ["/bucket", "/bucket/key", "/bucket/key?acl"])
 async def test_preflights_are_answered_as_by_a_bucket_without_cors(target):
-    error = await refusal("OPTIONS", target, headers={"Access-Control-Request-Method": "PUT"})
+    asked = {"Origin": "https://example.com", "Access-Control-Request-Method": "PUT"}
+    error = await refusal("OPTIONS", target, headers=asked)
     assert isinstance(error, AccessForbidden)
     assert error.fields["Method"] == "PUT"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://example.com"}, {"Access-Control-Request-Method": "PUT"}])
+async def test_preflights_have_to_say_what_they_ask(headers):
+    assert (await refusal("OPTIONS", "/bucket/key", headers=headers)).code == "BadRequest"
