@@ -71,38 +71,33 @@ def _send(exchange: Exchange, answer: Answer, head: bytes, body: bytes = b"") ->
 
 async def _write_download(exchange: Exchange, answer: Answer, download: Download) -> None:
     content, length = download.content, download.stop - download.start
-    head = _head(exchange, answer, length)
     if isinstance(content, bytes):
-        _send(exchange, answer, head, content)
+        _send(exchange, answer, _head(exchange, answer, length), content)
     elif isinstance(content, File) and not exchange.connection.secure:
+        head = _head(exchange, answer, length)
         exchange.status = answer.status
         await send_file(exchange, head, content, length)
     else:
         chunks = _pieces(content, length) if isinstance(content, File) else content
-        await _write_stream(exchange, answer, head, _exactly(length, chunks))
+        await _write_stream(exchange, answer, length, _exactly(length, chunks))
     if exchange.sent != length:
         message = f"an answer of {length} bytes ended after {exchange.sent}"
         raise ValueError(message)
 
 
-async def _write_stream(exchange: Exchange, answer: Answer, head: bytes, chunks: AsyncIterator[bytes]) -> None:
-    """Send chunks as they come; the head waits for the first, so that a failure before it can still be told."""
-    async for chunk in chunks:
-        _send(exchange, answer, head, chunk)
-        head = b""
-        await exchange.connection.drain()
-    if head:
-        _send(exchange, answer, head)
-
-
 async def _write_untold(exchange: Exchange, answer: Answer, pieces: AsyncIterator[bytes]) -> None:
     """Write pieces whose number nobody knows: in chunks, or for a client of HTTP/1.0 until the connection ends."""
-    if exchange.old:
-        exchange.closing = True
-        await _write_stream(exchange, answer, _head(exchange, answer, None), pieces)
-    else:
-        head = _head(exchange, answer, None)
-        await _write_stream(exchange, answer, head, _chunked(pieces))
+    exchange.closing = exchange.old
+    await _write_stream(exchange, answer, None, pieces if exchange.old else _chunked(pieces))
+
+
+async def _write_stream(exchange: Exchange, answer: Answer, length: int | None, chunks: AsyncIterator[bytes]) -> None:
+    """Send chunks as they come; the head waits for the first, so that a failure before it can still be told."""
+    async for chunk in chunks:
+        _send(exchange, answer, b"" if exchange.status else _head(exchange, answer, length), chunk)
+        await exchange.connection.drain()
+    if not exchange.status:
+        _send(exchange, answer, _head(exchange, answer, length))
 
 
 async def _chunked(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
