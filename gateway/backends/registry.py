@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
 from typing import Final
 
+from gateway.backends.local import open_local
 from gateway.backends.memory import open_memory
 from gateway.storage import Backend
 
@@ -12,6 +13,7 @@ Opener = Callable[..., AbstractAsyncContextManager[Backend]]  # its name, then t
 
 BACKENDS: Final[Mapping[str, Opener]] = MappingProxyType(
     {
+        "local": open_local,
         "memory": open_memory,
     },
 )
