@@ -2,8 +2,6 @@
 
 import pytest
 
-from gateway.storage import Address
-from tests.backends.given import NASTY, put
 from tests.backends.promises.buckets import BucketPromises
 from tests.backends.promises.completions import CompletionPromises
 from tests.backends.promises.conditions import ReadConditionPromises, WriteConditionPromises
@@ -29,9 +27,3 @@ class BackendContract(
     async def bucket(self, storage):
         await storage.create_bucket("promises", {})
         return "promises"
-
-    @pytest.fixture
-    async def nasty_bucket(self, storage, bucket):
-        for key in NASTY:
-            await put(storage, Address(bucket, key), b"x")
-        return bucket

@@ -71,6 +71,8 @@ class CompletionPromises:
         assert await read(storage, Address(bucket, "key")) == WHOLE
         for number, data in enumerate((ONE, TWO, THREE), start=1):
             assert await read(storage, Address(bucket, "key"), ReadOptions(part=number)) == data
+        head = await storage.head(Address(bucket, "key"), ReadOptions(parts=True))
+        assert [part.number for part in head.parts] == [1, 2, 3]
 
     async def test_parts_that_are_not_named_are_left_out(self, storage, bucket):
         upload = await storage.create_upload(Address(bucket, "key"))

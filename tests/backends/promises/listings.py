@@ -1,5 +1,6 @@
 """What is promised of listings."""
 
+from itertools import chain, product
 from secrets import token_hex
 
 import pytest
@@ -100,18 +101,21 @@ class ListingPromises:
         assert await keys(storage, bucket) == in_order(names)
         assert (await keys(storage, bucket, ListQuery(limit=1)))[-2:] == ["\uffff", "😀"]
 
-    @pytest.mark.parametrize("limit", [1, 7, 1000])
-    @pytest.mark.parametrize("delimiter", ["", "/", "a", "//", "/x", "%", "😀", "\0", "é"])
-    async def test_nasty_keys_are_listed_page_by_page(self, storage, nasty_bucket, delimiter, limit):
-        for prefix in ("", "a", "a/", "/", "//", ".", "..", "../", "%", "k", "d/", "d/d/d/", "é", "😀"):
+    async def test_nasty_keys_are_listed_page_by_page(self, storage, bucket):
+        await _fill(storage, bucket, NASTY)
+        prefixes = ("", "a", "a/", "/", "//", ".", "..", "../", "%", "k", "d/", "d/d/d/", "é", "😀")
+        delimiters = ("", "/", "a", "//", "/x", "%", "😀", "\0", "é")
+        one_by_one = product(("", "a", "/"), ("", "/"), (1,))
+        for prefix, delimiter, limit in chain(one_by_one, product(prefixes, delimiters, (7, 1000))):
             query = ListQuery(prefix, delimiter, limit=limit)
-            assert await keys(storage, nasty_bucket, query) == folded(NASTY, query), query
+            assert await keys(storage, bucket, query) == folded(NASTY, query), query
 
-    @pytest.mark.parametrize("delimiter", ["", "/", "//"])
-    async def test_a_listing_may_begin_after_anything(self, storage, nasty_bucket, delimiter):
-        for after in (*NASTY, "a/\0", "a/c", "\x02", "zzz", "d/d", "../y", "k" * 255 + "\0", "\ue001", "x" * 1024):
+    async def test_a_listing_may_begin_after_anything(self, storage, bucket):
+        await _fill(storage, bucket, NASTY)
+        odd = ("a/\0", "a/c", "\x02", "zzz", "d/d", "../y", "k" * 255 + "\0", "\ue001", "x" * 1024)
+        for after, delimiter in product((*NASTY, *odd), ("", "/", "//")):
             query = ListQuery("", delimiter, after, 3)
-            page = await storage.list_objects(nasty_bucket, query)
+            page = await storage.list_objects(bucket, query)
             listed = in_order([*(info.key for info in page.objects), *page.prefixes])
             assert listed == folded(NASTY, query)[:3], query
 
