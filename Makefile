@@ -26,6 +26,11 @@ serve: setup  ## run the gateway on its embedded default (objects in ./data)
 test: setup  ## run the tests
 	$(BIN)/pytest $(ARGS)
 
+.PHONY: test-clients
+test-clients: setup  ## set up the real clients in .clients and run their tests
+	$(BIN)/python -m tests.clients.setup
+	GATEWAY_CLIENTS=required $(BIN)/pytest -m clients -n 2 tests/clients $(ARGS)
+
 .PHONY: check
 check: setup  ## formatting, lint, types, layers, docs
 	$(BIN)/ruff format --check .
@@ -52,6 +57,15 @@ lock: setup  ## renew the locked dependencies (needs uv)
 	uv pip compile pyproject.toml --upgrade --generate-hashes --universal --python-version 3.11 -q -o requirements/runtime.txt
 	uv pip compile pyproject.toml --upgrade --group dev --generate-hashes --universal --python-version 3.11 -q -o requirements/dev.txt
 
+.PHONY: lock-clients
+lock-clients:  ## renew the locked clients of the tests (needs uv, npm and go)
+	@for client in requirements/clients/*.in; do \
+		UV_CUSTOM_COMPILE_COMMAND="make lock-clients" uv pip compile $$client --upgrade --generate-hashes --universal \
+			--python-version 3.11 -q -o $${client%.in}.txt $$(grep -q no-deps $$client && echo --no-deps); done
+	cd tests/clients/js && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved \
+		@aws-sdk/client-s3@latest @aws-sdk/lib-storage@latest @aws-sdk/s3-request-presigner@latest
+	cd tests/clients/go && go get -u && go mod tidy
+
 .PHONY: clean
 clean:  ## remove what make set up
-	rm -rf $(VENV) .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .clients .ruff_cache .mypy_cache .import_linter_cache .hypothesis
