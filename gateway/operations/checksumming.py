@@ -8,7 +8,7 @@ from base64 import b64encode
 from hmac import compare_digest
 from typing import Final, NamedTuple
 
-from gateway.checksums import ALGORITHMS, MD5, Checksum, decode
+from gateway.checksums import ALGORITHMS, DEFAULT, MD5, Checksum, decode
 from gateway.errors import BadDigest, InvalidDigest, InvalidRequest, MalformedTrailerError
 from gateway.message import Call
 from gateway.storage import Body
@@ -91,12 +91,13 @@ def declared(call: Call) -> Declared | None:
 def expect_algorithm(body: Body, algorithm: str) -> None:
     """Refuse the body of a part if the storage hashes it by another algorithm: that of the upload.
 
+    Where the upload has the algorithm of those that name none, any will do, as SDKs send one with every part.
     Raises InvalidRequest from the body, before anything is stored.
     """
-    wanted_already = {MD5, *body.digest.algorithms}
+    harmless = {MD5, DEFAULT, *body.digest.algorithms}
 
     def check() -> None:
-        for other in set(body.digest.algorithms) - wanted_already:
+        for other in set(body.digest.algorithms) - harmless:
             raise InvalidRequest(
                 f"Checksum Type mismatch occurred, expected checksum Type: {other.lower()}, "
                 f"actual checksum Type: {algorithm.lower()}"

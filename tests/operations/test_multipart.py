@@ -134,6 +134,16 @@ async def test_a_part_with_another_checksum_than_the_upload_is_refused(service):
     assert [part["Size"] for part in (await parts(service, upload_id))["Parts"]] == [5]
 
 
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+async def test_to_an_upload_that_names_no_checksum_parts_come_with_any(service, algorithm):
+    upload_id = (await create(service))["UploadId"]
+    told = await put_part(service, upload_id, headers={f"x-amz-checksum-{algorithm.lower()}": value_of(algorithm)})
+    assert told["ChecksumCRC64NVME"] == value_of("CRC64NVME")
+    with pytest.raises(BadDigest):
+        wrong = value_of(algorithm, b"other")
+        await put_part(service, upload_id, headers={f"x-amz-checksum-{algorithm.lower()}": wrong})
+
+
 async def test_a_wrong_part_leaves_the_earlier_one_alone(service):
     upload_id = (await create(service))["UploadId"]
     await put_part(service, upload_id, data=b"first")
