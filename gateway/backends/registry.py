@@ -13,7 +13,7 @@ Opener = Callable[..., AbstractAsyncContextManager[Backend]]  # its name, then t
 
 BACKENDS: Final[Mapping[str, Opener]] = MappingProxyType(
     {
-        "local": open_local,
+        "local": lambda name, path, fsync: open_local(name, path, fsync=fsync),
         "memory": open_memory,
     },
 )
