@@ -143,8 +143,6 @@ class Decoder:
 
     def _gap(self, data: bytes, position: int, _decoded: list[bytes]) -> int:
         line, position = self._read_line(data, position, 0)
-        if line:
-            raise _cut()
         if line is not None:
             self._step = Decoder._header
         return position

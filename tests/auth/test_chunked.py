@@ -210,6 +210,17 @@ def test_trailer_that_does_not_end_is_refused_before_it_grows():
         decoder.feed(b"0\r\n" + b"a" * 10_000)
 
 
+def test_trailers_of_too_many_bytes_are_refused_even_if_blank():
+    sent = b"0\r\nx-amz-checksum-crc32c:sOO8/Q==\r\n" + b"\r\n" * chunked.LONGEST_TRAILERS
+    with pytest.raises(MalformedTrailerError):
+        decoded([sent], Decoder(None, {CRC}))
+
+
+def test_line_that_does_not_end_behind_the_last_chunk_is_refused():
+    with pytest.raises(IncompleteBody):
+        decoded([b"0\r\nabc"], Decoder())
+
+
 def test_trailer_name_counts_in_any_case_and_blanks_around_the_value_do_not():
     sent = b"0\r\nX-Amz-Checksum-CRC32C: sOO8/Q== \r\n\r\n"
     assert decoded([sent], Decoder(None, {CRC})) == (b"", {CRC: "sOO8/Q=="})
