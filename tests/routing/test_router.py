@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gateway.backends.local import open_local
 from gateway.backends.memory import Memory
 from gateway.checksums import Checksum
 from gateway.errors import (
@@ -240,3 +241,12 @@ async def test_a_copy_between_storages_takes_constant_memory():
     router = Router({"on-a": Endless(Memory()), "on-b": Swallowing(Memory())}, None)
     assert await router.copy(A, B, WriteOptions(), "e") == size
     assert ahead <= 2 * PIECE
+
+
+class TestRouterOfDiskAndMemory(BackendContract):
+    """Copies go from files into memory and back."""
+
+    @pytest.fixture
+    async def storage(self, tmp_path):
+        async with open_local("disk", tmp_path / "root", fsync=False) as disk:
+            yield Router({"promises": Memory()}, disk)
