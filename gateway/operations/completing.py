@@ -1,6 +1,7 @@
 """CompleteMultipartUpload."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -47,7 +48,10 @@ def _completion(call: Call) -> Completion:
 
 
 async def _parts(call: Call) -> Sequence[Part]:
-    """Read the list of parts. Raises: MalformedXML, InvalidArgument."""
+    """Read the list of parts. Raises: MalformedXML, InvalidArgument.
+
+    Clients that sent a part again, because the first answer came late, list it twice in a row: the later is meant.
+    """
     try:
         document = await xml.read(call.body, "CompleteMultipartUpload", ("Part",), DOCUMENT_LIMIT)
     except MissingRequestBodyError as error:
@@ -55,7 +59,7 @@ async def _parts(call: Call) -> Sequence[Part]:
     parts = [_part(entry) for entry in xml.children(document, "Part")]
     if not parts:
         raise MalformedXML
-    return parts
+    return [part for part, following in pairwise(parts) if part.number != following.number] + parts[-1:]
 
 
 def _part(entry: Mapping[str, Any]) -> Part:

@@ -182,6 +182,19 @@ async def test_two_checksums_of_one_part_are_refused(service):
         await complete(service, upload, f"<Part><PartNumber>1</PartNumber><ETag>abc</ETag>{two}</Part>")
 
 
+async def test_of_a_part_that_is_listed_twice_the_later_is_meant(service):
+    upload, parts = await begun(service, FIRST, SECOND)
+    resent = await service.storage.put_part(upload, 2, body(b"again"))
+    told = await complete(service, upload, [*parts, resent])
+    assert told["ETag"] == f'"{multipart_etag([parts[0].etag, resent.etag])}"'
+    upload, parts = await begun(service, FIRST, SECOND)
+    resent = await service.storage.put_part(upload, 1, body(FIRST + b"again"))
+    with pytest.raises(InvalidPart):
+        await complete(service, upload, [resent, *parts])
+    with pytest.raises(InvalidPartOrder):
+        await complete(service, upload, [resent, parts[1], resent])
+
+
 async def test_parts_that_are_wrong_leave_the_upload_as_it_was(service):
     upload, parts = await begun(service, SECOND, SECOND)
     with pytest.raises(InvalidPartOrder):
