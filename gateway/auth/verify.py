@@ -49,7 +49,7 @@ class Verifier:
     def verify(self, call: Call) -> Caller:
         """Return the caller. Raises: the errors of the section "who asks" of `gateway.errors`, and InvalidArgument."""
         headers = sigv4.fold(call.headers.pairs)
-        headers.setdefault("host", call.host)
+        headers["host"] = call.host  # not the header: what is signed must be the host that the bucket was read from
         request = Request(call.method, call.path, call.query_string, headers)
         header = headers.get("authorization", "")
         presigned, presigned_v2 = "X-Amz-Algorithm" in call.query, "Signature" in call.query

@@ -74,7 +74,11 @@ def test_preflight_to_a_presigned_url_is_nobodys():
     assert verifier().verify(call("OPTIONS", presigned(), [HOST])).anonymous
 
 
-def test_host_of_the_call_is_used_where_there_is_no_header():
+def test_host_that_the_bucket_was_read_from_is_the_one_that_must_be_signed():
+    """A request line may name another host than the header: RFC 9112 §3.2.2."""
+    for sent in (signed_call(), call("GET", presigned(), [HOST])):
+        sent.host = "other-bucket.s3.example.com"
+        assert refusal(sent).code == "SignatureDoesNotMatch"
     sent = call("GET", "/b/k", [DATE, EMPTY, header()])
     sent.host = HOST[1]
     assert verifier().verify(sent).access_key == ACCESS
@@ -467,10 +471,21 @@ async def test_body_is_held_to_its_hash():
     assert caught.value.fields == fields
 
 
-def test_empty_body_is_not_hashed_again():
-    sent = signed_call()
+@pytest.mark.parametrize("size", [0, None])
+async def test_empty_body_is_not_hashed_and_must_be_empty(size):
+    sent = signed_call(size=size)
     verifier().verify(sent)
     assert not sent.body.digest.algorithms
+    assert await sent.body.read() == b""
+
+
+@pytest.mark.parametrize("size", [4, None])
+async def test_body_that_was_said_to_be_empty_is_refused(size):
+    sent = signed_call(body=b"body", size=size)
+    verifier().verify(sent)
+    with pytest.raises(S3Error) as caught:
+        await sent.body.read()
+    assert caught.value.code == "XAmzContentSHA256Mismatch"
 
 
 def test_wrong_hash_of_no_body_is_refused_at_once():
