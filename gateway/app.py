@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from socket import socket
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -17,7 +17,7 @@ from gateway.auth.verify import Verifier
 from gateway.backends.registry import BACKENDS
 from gateway.config import Config
 from gateway.config.keyfile import kept_key
-from gateway.config.models import Bucket, KeyFile, Local, Memory
+from gateway.config.models import Bucket, KeyFile
 from gateway.errors import S3Error
 from gateway.message import Owner
 from gateway.operations.service import Service
@@ -80,19 +80,11 @@ async def open_backends(config: Config, opened: AsyncExitStack) -> Mapping[str, 
     backends: dict[str, Backend] = {}
     for name, backend in config.backends.items():
         try:
-            opening = BACKENDS[backend.type](name, **_options(backend))
+            opening = BACKENDS[backend.type](name, **backend.model_dump(exclude={"type"}))
             backends[name] = await opened.enter_async_context(opening)
         except (OSError, S3Error) as error:
             raise StartError(f"backends.{name}: cannot be opened: {error}") from error
     return backends
-
-
-def _options(backend: Local | Memory) -> Mapping[str, Any]:
-    match backend:
-        case Local(path=path, fsync=fsync):
-            return {"root": path, "fsync": fsync}
-        case Memory():
-            return {}
 
 
 def keys_of(config: Config) -> Mapping[str, Key]:
