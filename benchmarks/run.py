@@ -15,6 +15,7 @@ from benchmarks.scenarios import BUCKET, GIB, KIB, MIB
 from benchmarks.servers import Server
 from benchmarks.signing import Target
 
+NAMES = ("synced", "rclone", "unsynced")
 SIZES = (KIB, 64 * KIB, MIB, 64 * MIB)
 PAGE = servers.ROOT / "docs" / "performance.md"
 
@@ -53,22 +54,24 @@ def _options() -> argparse.Namespace:
 
 @contextmanager
 def _servers(folder: Path, options: argparse.Namespace) -> Iterator[list[Server]]:
+    for name in NAMES:
+        scenarios.fill(folder / name, options.folders)
     with ExitStack() as stack:
         yield [stack.enter_context(opened) for opened in _openers(folder, options)]
 
 
 def _openers(folder: Path, options: argparse.Namespace) -> list[AbstractContextManager[Server]]:
+    synced, peer, unsynced = (folder / name for name in NAMES)
     return [
-        servers.gateway(folder / "synced", fsync=True, workers=options.workers),
-        servers.rclone(folder / "rclone"),
-        servers.gateway(folder / "unsynced", fsync=False, workers=options.workers),
+        servers.gateway(synced, fsync=True, workers=options.workers),
+        servers.rclone(peer),
+        servers.gateway(unsynced, fsync=False, workers=options.workers),
     ]
 
 
 def _measure(up: Sequence[Server], options: argparse.Namespace) -> Results:
     for server in up:
         _refuses_wrong_signature(server)
-        scenarios.send(server, [server.target.sign("PUT", f"/{BUCKET}")])
     results = Results(_setting(up, options))
     results.after_start = {server.name: processes.memory(server.pid) for server in up}
     _ask_in_turn(results, up, scenarios.of_objects(options.sizes, options.share), options.rounds)
@@ -97,11 +100,9 @@ def _ask_in_turn(results: Results, up: Sequence[Server], asked: Sequence[scenari
 
 
 def _list(results: Results, up: Sequence[Server], keys: int, options: argparse.Namespace) -> None:
-    folder = f"of-{keys}"
-    pages = 2 if options.quick else 10
-    scenario = scenarios.listing(keys, pages, folder)
+    scenario = scenarios.listing(keys, pages=2 if options.quick else 10)
     print(scenario.name, file=sys.stderr)
-    results.first_pages[scenario.name] = {server.name: scenarios.fill_folder(server, keys, folder) for server in up}
+    results.first_pages[scenario.name] = {server.name: scenarios.first_page(server, keys) for server in up}
     _ask_in_turn(results, up, [scenario], min(options.rounds, 3))
 
 

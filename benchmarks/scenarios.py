@@ -5,7 +5,9 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import boto3
 import uvloop
@@ -91,23 +93,43 @@ def of_objects(sizes: Sequence[int], share: float) -> list[Scenario]:
     return scenarios
 
 
-def listing(keys: int, pages: int, folder: str) -> Scenario:
+def listing(keys: int, pages: int) -> Scenario:
     """Pages of 1000 keys, at places spread over one folder of `keys` keys, one at a time."""
 
     def requests(server: Server, number: int) -> list[Request]:
         starts = [((step * 7919 + number * 104729) % max(1, keys - 1000)) for step in range(pages)]
-        return [server.target.sign("GET", f"/{BUCKET}", _page(folder, start)) for start in starts]
+        return [server.target.sign("GET", f"/{BUCKET}", _page(folder_of(keys), start)) for start in starts]
 
     return Scenario(f"list 1000 of {keys:,} keys", requests, connections=1)
 
 
-def fill_folder(server: Server, keys: int, folder: str) -> float:
-    """Drop files into a folder of the bucket and return the seconds that the first page takes after it."""
-    place = server.folder / BUCKET / folder
-    place.mkdir()
-    for number in range(keys):
-        os.close(os.open(place / _name(number), os.O_CREAT | os.O_WRONLY, 0o644))
-    return send(server, [server.target.sign("GET", f"/{BUCKET}", _page(folder, 0))]).seconds
+def fill(objects: Path, folders: Sequence[int]) -> None:
+    """Make the bucket, with a folder of as many files as each of `folders` says, where a server is to find it.
+
+    Before it starts: a peer that remembers folders would not see what comes behind its back.
+    """
+    for keys in folders:
+        place = objects / BUCKET / folder_of(keys)
+        place.mkdir(parents=True)
+        for number in range(keys):
+            os.close(os.open(place / _name(number), os.O_CREAT | os.O_WRONLY, 0o644))
+    (objects / BUCKET).mkdir(parents=True, exist_ok=True)
+
+
+def folder_of(keys: int) -> str:
+    """Name the folder of so many keys."""
+    return f"of-{keys}"
+
+
+def first_page(server: Server, keys: int) -> float:
+    """Return the seconds that the first page of a folder takes, and see that the next ones are right."""
+    folder = folder_of(keys)
+    first = send(server, [server.target.sign("GET", f"/{BUCKET}", _page(folder, 0))]).seconds
+    page = _client(server).list_objects_v2(Bucket=BUCKET, Prefix=f"{folder}/", StartAfter=f"{folder}/{_name(7)}")
+    if [item["Key"] for item in page["Contents"]] != [f"{folder}/{_name(number)}" for number in range(8, 1008)]:
+        message = f"{server.name} does not list what is there"
+        raise RuntimeError(message)
+    return first
 
 
 def parallel_uploads(server: Server, size: int, count: int = 20) -> tuple[load.Outcome, processes.Memory]:
@@ -128,16 +150,8 @@ def parallel_uploads(server: Server, size: int, count: int = 20) -> tuple[load.O
 
 def complete(server: Server, size: int = 16 * MIB, count: int = 64) -> Sample:
     """Upload `count` parts of `size` bytes, and measure the CompleteMultipartUpload alone."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=f"http://127.0.0.1:{server.target.port}",
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        region_name=REGION,
-        config=Config(request_checksum_calculation="when_required", retries={"max_attempts": 1}, read_timeout=300),
-    )
     path = f"/{BUCKET}/multipart"
-    upload = client.create_multipart_upload(Bucket=BUCKET, Key="multipart")["UploadId"]
+    upload = _client(server).create_multipart_upload(Bucket=BUCKET, Key="multipart")["UploadId"]
     block = os.urandom(size)
     etag = hashlib.md5(block, usedforsecurity=False).hexdigest()
     queries = [{"partNumber": str(number), "uploadId": upload} for number in range(1, count + 1)]
@@ -152,6 +166,17 @@ def complete(server: Server, size: int = 16 * MIB, count: int = 64) -> Sample:
     sample = Sample(outcome, processes.cpu_seconds(server.pid) - began)
     send(server, [server.target.sign("DELETE", path)])
     return sample
+
+
+def _client(server: Server) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{server.target.port}",
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        region_name=REGION,
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=300),
+    )
 
 
 def _puts(size: int, count: int) -> Callable[[Server, int], list[Request]]:

@@ -25,20 +25,19 @@ PATIENCE_S = 30
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server. `folder` is where it keeps its buckets, `first_answer` the seconds from start to it."""
+    """A running server; `first_answer` is the seconds from its start to its first answer."""
 
     name: str
     pid: int
     target: Target
-    folder: Path
     first_answer: float
 
 
 @contextmanager
-def gateway(folder: Path, *, fsync: bool, workers: int) -> Iterator[Server]:
+def gateway(objects: Path, *, fsync: bool, workers: int) -> Iterator[Server]:
     """Run the gateway on local disk."""
-    port, objects = free_port(), folder / "objects"
-    objects.mkdir(parents=True)
+    port = free_port()
+    objects.mkdir(parents=True, exist_ok=True)
     config = {
         "listen": f"127.0.0.1:{port}",
         "admin": f"127.0.0.1:{free_port()}",
@@ -47,21 +46,23 @@ def gateway(folder: Path, *, fsync: bool, workers: int) -> Iterator[Server]:
         "backends": {"disk": {"type": "local", "path": str(objects), "fsync": fsync}},
         "buckets": {"*": {"backend": "disk"}},
     }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    file = objects.with_suffix(".yaml")
+    file.touch(mode=0o600)
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
     name = "gateway" if fsync else "gateway, fsync: false"
-    command = [str(GATEWAY), "serve", "--config", str(folder / "config.yaml")]
-    with _running(name, command, Target(port), objects) as server:
+    command = [str(GATEWAY), "serve", "--config", str(file)]
+    with _running(name, command, Target(port), objects.with_suffix(".log")) as server:
         yield server
 
 
 @contextmanager
-def rclone(folder: Path) -> Iterator[Server]:
+def rclone(objects: Path) -> Iterator[Server]:
     """Run `rclone serve s3` on local disk, with its defaults."""
-    port, objects = free_port(), folder / "objects"
-    objects.mkdir(parents=True)
-    command = [str(RCLONE), "--config", str(folder / "rclone.conf"), "serve", "s3", "--addr", f"127.0.0.1:{port}"]
+    port = free_port()
+    objects.mkdir(parents=True, exist_ok=True)
+    command = [str(RCLONE), "--config", str(objects.with_suffix(".conf")), "serve", "s3", "--addr", f"127.0.0.1:{port}"]
     command += ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", str(objects)]
-    with _running("rclone", command, Target(port), objects) as server:
+    with _running("rclone", command, Target(port), objects.with_suffix(".log")) as server:
         yield server
 
 
@@ -79,14 +80,13 @@ def version(command: Sequence[str | Path]) -> str:
 
 
 @contextmanager
-def _running(name: str, command: list[str], target: Target, folder: Path) -> Iterator[Server]:
-    log = folder.parent / "log"
+def _running(name: str, command: list[str], target: Target, log: Path) -> Iterator[Server]:
     began = time.perf_counter()
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         _await_answer(process, target, log)
-        yield Server(name, process.pid, target, folder, time.perf_counter() - began)
+        yield Server(name, process.pid, target, time.perf_counter() - began)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
@@ -99,7 +99,7 @@ def _await_answer(process: subprocess.Popen[bytes], target: Target, log: Path) -
     while time.monotonic() < deadline and process.poll() is None:
         try:
             asyncio.run(load.run(target.port, [target.sign("GET", "/")]))
-        except OSError:
+        except (OSError, load.UnexpectedAnswerError):
             time.sleep(0.005)
         else:
             return

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 
 ABSENT = "absent"
 MIB = 1024**2
+SERVER_ERROR = 500
 
 
 @dataclass
@@ -34,7 +35,7 @@ class History:
     acknowledged: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def record(self, key: str, state: str, act: Callable[[], object]) -> None:
-        """Carry a write out; whatever goes wrong, its outcome is then unknown."""
+        """Carry a write out. Where the connection or the server fails, its outcome is unknown."""
         write = Write(key, state, next(self.clock))
         self.writes.append(write)
         try:
@@ -42,7 +43,11 @@ class History:
         except EndpointConnectionError:
             self.writes.remove(write)  # it never reached anyone
             return
-        except (BotoCoreError, ClientError):
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] < SERVER_ERROR:
+                raise
+            return
+        except BotoCoreError:
             return
         write.ended = next(self.clock)
         self.acknowledged.release()

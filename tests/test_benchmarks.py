@@ -1,0 +1,23 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PEER = ROOT / ".clients" / "rclone" / "bin" / "rclone"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PEER.exists(), reason="make test-clients has not set up rclone")
+def test_the_benchmark_measures_both_servers_and_writes_its_page(tmp_path: Path):
+    page = tmp_path / "performance.md"
+    command = [sys.executable, "-m", "benchmarks.run", "--quick", "--dir", str(tmp_path), "--out", str(page)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    text = page.read_text(encoding="utf-8")
+    assert text.strip() == done.stdout.strip()
+    for measured in ("| GET 1 KiB |", "| PUT 1 MiB |", "| HEAD |", "| DELETE |", "| list 1000 of 2,000 keys |"):
+        assert measured in text
+    assert "20 parallel uploads of 4 MiB | rclone" in text
+    assert "CompleteMultipartUpload of 3 parts of 5 MiB | gateway" in text
