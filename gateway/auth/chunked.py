@@ -11,8 +11,8 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection
 from typing import Final, Protocol
 
-from gateway.auth.sigv4 import EMPTY_SHA256, Scope, octets, signature
 from gateway.errors import IncompleteBody, InvalidChunkSizeError, MalformedTrailerError, S3Error, SignatureDoesNotMatch
+from gateway.sigv4 import EMPTY_SHA256, Scope, octets, signature
 from gateway.storage import SMALL
 
 LONGEST_HEADER: Final = 128  # 16 digits, ";chunk-signature=" and 64 more fill 97

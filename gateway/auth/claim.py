@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
 from gateway.auth import moment
-from gateway.auth.sigv4 import ALGORITHM, Scope
 from gateway.errors import (
     AccessDenied,
     AuthorizationHeaderMalformed,
@@ -20,6 +19,7 @@ from gateway.errors import (
     RequestTimeTooSkewed,
     S3Error,
 )
+from gateway.sigv4 import ALGORITHM, Scope
 
 SKEW_S: Final = 900
 LONGEST_S: Final = 604800  # a presigned URL lives a week at most

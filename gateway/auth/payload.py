@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.auth.chunked import MOST_TRAILERS, Chain, Decoder, decode
-from gateway.auth.sigv4 import EMPTY_SHA256, UNSIGNED
 from gateway.errors import (
     InvalidArgument,
     InvalidRequest,
@@ -18,6 +17,7 @@ from gateway.errors import (
     XAmzContentSHA256Mismatch,
 )
 from gateway.message import Call
+from gateway.sigv4 import EMPTY_SHA256, UNSIGNED
 from gateway.storage import Body
 
 HEADER: Final = "x-amz-content-sha256"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote, unquote_plus
 
-from gateway.auth.sigv4 import Credentials, Request, octets
+from gateway.sigv4 import Credentials, Request, octets
 
 SCHEME: Final = "AWS"
 SUBRESOURCES: Final = frozenset(

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from gateway import sigv4
 from gateway.auth import claim as claims
-from gateway.auth import moment, payload, sigv2, sigv4
+from gateway.auth import moment, payload, sigv2
 from gateway.auth.chunked import Chain
 from gateway.auth.claim import Claim
 from gateway.auth.keys import NO_RIGHTS, Key
-from gateway.auth.sigv4 import Request, octets
 from gateway.errors import (
     AccessDenied,
     InvalidAccessKeyId,
@@ -25,6 +25,7 @@ from gateway.errors import (
     SignatureDoesNotMatch,
 )
 from gateway.message import ANONYMOUS_ID, Call, Caller, Owner
+from gateway.sigv4 import Request, octets
 
 NOBODY: Final = Caller(Owner(ANONYMOUS_ID), NO_RIGHTS)
 

@@ -9,12 +9,12 @@ from urllib.parse import quote, urlsplit
 import click
 from click.core import ParameterSource
 
-from gateway.auth.sigv4 import Credentials, Request, presigned_query
 from gateway.cli.configured import config_option
 from gateway.config import Config
 from gateway.config.keyfile import kept_key
 from gateway.config.models import KeyFile
 from gateway.config.units import seconds
+from gateway.sigv4 import Credentials, Request, presigned_query
 
 LONGEST: Final = 7 * 86400  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ShareObjectPreSignedURL.html
 

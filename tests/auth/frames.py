@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from gateway.auth.chunked import Chain
-from gateway.auth.sigv4 import Scope, signing_key
+from gateway.sigv4 import Scope, signing_key
 from tests.auth.calls import SECRET
 
 SCOPE = Scope("20130524", "us-east-1")

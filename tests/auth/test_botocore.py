@@ -15,11 +15,12 @@ from botocore.credentials import Credentials
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from gateway.auth import sigv2, sigv4
-from gateway.auth.sigv4 import Request
+from gateway import sigv4
+from gateway.auth import sigv2
 from gateway.auth.verify import Verifier
 from gateway.errors import S3Error
 from gateway.message import Call
+from gateway.sigv4 import Request
 from gateway.storage import Body
 from tests.auth.calls import ACCESS, KEYS, SECRET, call, chunks
 

@@ -1,9 +1,10 @@
 import pytest
 
-from gateway.auth import sigv2, sigv4
+from gateway import sigv4
+from gateway.auth import sigv2
 from gateway.auth.moment import from_date
-from gateway.auth.sigv4 import Credentials, Request
 from gateway.auth.verify import Verifier
+from gateway.sigv4 import Credentials, Request
 from tests.auth.calls import ACCESS, KEYS, SECRET, call
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html#RESTAuthenticationExamples

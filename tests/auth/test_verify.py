@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.auth import sigv2, sigv4
+from gateway import sigv4
+from gateway.auth import sigv2
 from gateway.auth.moment import from_timestamp
-from gateway.auth.sigv4 import EMPTY_SHA256, Credentials, Request, signing_key
 from gateway.auth.verify import Verifier
 from gateway.errors import S3Error, SignatureDoesNotMatch
 from gateway.message import ANONYMOUS_ID
+from gateway.sigv4 import EMPTY_SHA256, Credentials, Request, signing_key
 from tests.auth.calls import ACCESS, KEYS, SECRET, call
 from tests.auth.frames import SCOPE, TIMESTAMP, chain, signed, unsigned
 

@@ -3,10 +3,10 @@ from urllib.parse import quote
 
 import pytest
 
-from gateway.auth import sigv4
+from gateway import sigv4
 from gateway.auth.moment import from_timestamp
-from gateway.auth.sigv4 import Credentials, Request, Scope
 from gateway.auth.verify import Verifier
+from gateway.sigv4 import Credentials, Request, Scope
 from tests.auth.calls import ACCESS, KEYS, SECRET, call
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
