@@ -3,16 +3,16 @@
 import errno
 import json
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.backends.local import records
 from gateway.backends.local.kernel import READ, open_beneath
 from gateway.backends.local.locks import bucket_lock
 from gateway.backends.local.root import ABSENT, OWN, Root, is_bucket
-from gateway.backends.local.scratch import Temp, remove_tree
+from gateway.backends.local.scratch import Temp
 from gateway.errors import BucketAlreadyExists, BucketNotEmpty, InvalidBucketName, ServiceUnavailable
 from gateway.storage import BucketInfo
 
@@ -44,12 +44,12 @@ def create(root: Root, bucket: str, labels: Mapping[str, str]) -> None:
     """Create a bucket; what a deleted one of that name left behind goes first."""
     if not is_bucket(bucket):
         raise InvalidBucketName(BucketName=bucket)
-    with root.locks.hold([bucket_lock(bucket)]):
+    with _left_behind(root) as left, root.locks.hold([bucket_lock(bucket)]):
         if _exists(root, bucket):
             raise BucketAlreadyExists(BucketName=bucket)
         if not root.is_whole():
             raise ServiceUnavailable
-        _clear_beside(root, bucket)
+        left.extend(_clear_beside(root, bucket))
         _note(root, bucket, labels, datetime.now(UTC))
         try:
             os.mkdir(bucket, dir_fd=root.descriptor)
@@ -61,7 +61,7 @@ def create(root: Root, bucket: str, labels: Mapping[str, str]) -> None:
 def delete(root: Root, bucket: str) -> None:
     """Delete a bucket that holds nothing but empty folders. Raises: NoSuchBucket, BucketNotEmpty."""
     path = root.bucket(bucket)
-    with root.locks.hold([bucket_lock(bucket)]):
+    with _left_behind(root) as left, root.locks.hold([bucket_lock(bucket)]):
         root.check_bucket(bucket)
         try:
             _remove_empty(root, bucket, path)
@@ -70,7 +70,7 @@ def delete(root: Root, bucket: str) -> None:
                 raise
             raise BucketNotEmpty(BucketName=bucket) from None
         root.settle(root.descriptor)
-        _clear_beside(root, bucket)
+        left.extend(_clear_beside(root, bucket))
 
 
 def annotate(root: Root, bucket: str, labels: Mapping[str, str]) -> None:
@@ -135,20 +135,41 @@ def _remove_empty(root: Root, bucket: str, path: bytes) -> None:
             name = way.pop()
             with root.folder(b"/".join(way) or b".") as above:
                 os.rmdir(name, dir_fd=above)
-        elif inner.is_dir(follow_symlinks=False):
-            way.append(os.fsencode(inner.name))
+        elif inner.is_folder:
+            way.append(inner.name)
         else:
             raise BucketNotEmpty(BucketName=bucket)
 
 
-def _first_entry(root: Root, path: bytes) -> "os.DirEntry[str] | None":
+class _Entry(NamedTuple):
+    name: bytes
+    is_folder: bool
+
+
+def _first_entry(root: Root, path: bytes) -> _Entry | None:
     with root.folder(path) as folder, os.scandir(folder) as entries:
-        return next(entries, None)
+        first = next(entries, None)
+        return _Entry(os.fsencode(first.name), first.is_dir(follow_symlinks=False)) if first else None
 
 
-def _clear_beside(root: Root, bucket: str) -> None:
+@contextmanager
+def _left_behind(root: Root) -> Iterator[list[bytes]]:
+    """Gather what was taken away under a lock, and remove it when the lock is free again."""
+    taken: list[bytes] = []
+    try:
+        yield taken
+    finally:
+        for name in taken:
+            root.scratch.drop(name)
+
+
+def _clear_beside(root: Root, bucket: str) -> Sequence[bytes]:
+    """Take away what is kept beside a bucket; return its names in the scratch folder."""
+    taken: list[bytes] = []
     name = bucket.encode()
     with root.folder(b"%b/%b" % (OWN, _NOTES)) as notes, suppress(FileNotFoundError):
         os.unlink(name, dir_fd=notes)
     for kind in _BESIDE:
-        remove_tree(root.own, b"%b/%b" % (kind, name))
+        with root.folder(b"%b/%b" % (OWN, kind)) as folder, suppress(FileNotFoundError):
+            taken.append(root.scratch.take(folder, name))
+    return taken

@@ -72,7 +72,7 @@ class Assembly(Temp):
         """Put the object in its place, for good; the upload is gone then."""
         info = writing.store(self._root, self._upload.at, self._draft(), conditions)
         try:
-            uploads.remove(self._root, self._upload)
+            self._root.scratch.drop(uploads.take(self._root, self._upload))
         except OSError:
             log.warning("upload_left_behind", exc_info=True)  # it is marked as complete: the next start removes it
         return info
@@ -112,14 +112,17 @@ def clean(root: Root) -> None:
     with root.folder(b".gw/uploads") as folder:
         buckets = names_in(folder)
     for bucket in buckets:
-        with root.folder(b".gw/uploads/" + os.fsencode(bucket)) as folder:
+        with (
+            suppress(FileNotFoundError, NotADirectoryError),
+            root.folder(b".gw/uploads/" + os.fsencode(bucket)) as folder,
+        ):
             for name in names_in(folder):
                 _clean(root, bucket, folder, name)
 
 
 def _clean(root: Root, bucket: str, folder: int, name: str) -> None:
-    with suppress(FileNotFoundError):
-        upload = open_beneath(folder, name.encode(), FOLDER)
+    with suppress(FileNotFoundError, NotADirectoryError):
+        upload = open_beneath(folder, os.fsencode(name), FOLDER)
         try:
             if uploads.exists(upload, uploads.COMPLETING):
                 at = Address(bucket, uploads.beginning(upload).get("key", ""))
@@ -136,4 +139,4 @@ def _settle(root: Root, upload: Upload, folder: int) -> None:
         unmark(root, folder)
         os.unlink(uploads.OBJECT, dir_fd=folder)
     else:
-        uploads.remove(root, upload)
+        root.scratch.drop(uploads.take(root, upload))

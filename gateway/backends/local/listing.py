@@ -152,11 +152,11 @@ class Walk:
             inner = waiting.pop()
             try:
                 with self._root.folder(inner.path) as folder, os.scandir(folder) as entries:
-                    glance = list(islice(entries, _GLANCE))
+                    glance = list(islice(_entries_of(inner, entries), _GLANCE))
             except FileNotFoundError:
                 continue
             is_sure = is_sure and len(glance) < _GLANCE
-            for found in _entries_of(inner, glance):
+            for found in glance:
                 if found.is_folder:
                     waiting.append(found)
                 elif self._is_object(found):

@@ -53,7 +53,7 @@ def decode(raw: bytes, key: str, stat: stat_result) -> ObjectInfo | None:
             _checksum(record.get("checksum")),
             record.get("parts", 0),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None
 
 

@@ -37,6 +37,8 @@ class Root:
             with suppress(FileExistsError):
                 os.mkdir(name, 0o700, dir_fd=self.descriptor)
         self.own = self.open(OWN, FOLDER)
+        self.settle(self.own)
+        self.settle(self.descriptor)
         self.locks = Locks(self.own)
         self.scratch = Scratch(self.own, self.locks)
 

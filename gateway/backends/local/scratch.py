@@ -42,11 +42,15 @@ class Scratch:
         """Return a name that nothing in here has."""
         return secrets.token_hex(12).encode()
 
-    def remove(self, folder: int, name: bytes) -> None:
-        """Remove a folder from elsewhere, at once for all who look there."""
+    def take(self, folder: int, name: bytes) -> bytes:
+        """Take a folder away from elsewhere, at once for all who look there; `drop` removes it at leisure."""
         here = self.name_one()
         os.rename(name, here, src_dir_fd=folder, dst_dir_fd=self.descriptor)
-        remove_tree(self.descriptor, here)
+        return here
+
+    def drop(self, name: bytes) -> None:
+        """Remove what is in here under that name."""
+        remove_tree(self.descriptor, name)
 
     def _sweep(self) -> None:
         with _opened(self._own, _TMP) as tmp:

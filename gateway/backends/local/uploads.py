@@ -13,7 +13,7 @@ from gateway.backends.local.kernel import FOLDER, READ, names_in, open_beneath
 from gateway.backends.local.locks import bucket_lock, key_lock
 from gateway.backends.local.names import place
 from gateway.backends.local.root import ABSENT, Root
-from gateway.backends.local.scratch import Temp, remove_tree
+from gateway.backends.local.scratch import Temp
 from gateway.errors import NoSuchUpload
 from gateway.storage import Address, Upload, UploadInfo, UploadPage, UploadQuery, WriteOptions
 
@@ -41,7 +41,7 @@ def create(root: Root, at: Address, options: WriteOptions) -> Upload:
             finally:
                 os.close(uploads)
     finally:
-        remove_tree(root.scratch.descriptor, name)
+        root.scratch.drop(name)
     return upload
 
 
@@ -61,13 +61,16 @@ def abort(root: Root, upload: Upload) -> None:
     """Remove an upload with all its parts."""
     with root.locks.hold([key_lock(*upload.at[:2])], shared=[bucket_lock(upload.at.bucket)]):
         look(root, upload)
-        remove(root, upload)
+        taken = take(root, upload)
+    root.scratch.drop(taken)
 
 
-def remove(root: Root, upload: Upload) -> None:
-    """Remove the folder of an upload: at once for all others, then piece by piece."""
+def take(root: Root, upload: Upload) -> bytes:
+    """Take the folder of an upload away, so that nobody sees it any more; return its name in the scratch folder."""
     with root.folder(_bucket(upload.at.bucket)) as uploads:
-        root.scratch.remove(uploads, upload.id.encode())
+        taken = root.scratch.take(uploads, upload.id.encode())
+        root.settle(uploads)
+    return taken
 
 
 @contextmanager
@@ -167,8 +170,8 @@ def _all(root: Root, bucket: str) -> Iterator[UploadInfo]:
     except FileNotFoundError:
         return
     try:
-        for name in names_in(folder):
-            with suppress(FileNotFoundError):
+        for name in filter(_ID.fullmatch, names_in(folder)):
+            with suppress(FileNotFoundError, NotADirectoryError):
                 upload = open_beneath(folder, os.fsencode(name), FOLDER)
                 try:
                     said = {} if is_complete(upload) else beginning(upload)

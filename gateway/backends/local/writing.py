@@ -55,11 +55,7 @@ def check(root: Root, at: Address, conditions: Conditions) -> None:
     """Raise unless the object may be written or deleted as things are now. Raises: NoSuchBucket."""
     place(at.key)
     root.check_bucket(at.bucket)
-    if conditions:
-        found = seek(root, at)
-        if found:
-            os.close(found.descriptor)
-        conditions.check_write(at.key, found.info if found else None)
+    _check(root, at, conditions)
 
 
 def store(root: Root, at: Address, draft: Draft, conditions: Conditions) -> ObjectInfo:
@@ -78,7 +74,7 @@ def store(root: Root, at: Address, draft: Draft, conditions: Conditions) -> Obje
     root.settle(descriptor)
 
     def move() -> None:
-        check(root, at, conditions)
+        _check(root, at, conditions)
         try:
             for kind, content in beside.items():
                 sidecars.write(root, at, stat, kind, content)
@@ -92,17 +88,26 @@ def store(root: Root, at: Address, draft: Draft, conditions: Conditions) -> Obje
     return info
 
 
+def _check(root: Root, at: Address, conditions: Conditions) -> None:
+    if conditions:
+        conditions.check_write(at.key, _known(root, at))
+
+
+def _known(root: Root, at: Address) -> ObjectInfo | None:
+    found = seek(root, at)
+    if found:
+        os.close(found.descriptor)
+    return found.info if found else None
+
+
 def delete(root: Root, at: Address, conditions: Conditions) -> None:
     """Remove an object, for good. Raises: NoSuchBucket, and what the conditions say."""
 
     def remove() -> None:
         root.check_bucket(at.bucket)
-        if conditions:
-            found = seek(root, at)
-            if found is None:
-                return
-            os.close(found.descriptor)
-            conditions.check_write(at.key, found.info)
+        known = _known(root, at) if conditions else None
+        if known:
+            conditions.check_write(at.key, known)
         _remove(root, at)
 
     _locked(root, at, remove)
@@ -143,7 +148,8 @@ def _locked(root: Root, at: Address, change: Callable[[], None]) -> None:
         except OSError as error:
             if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
                 raise
-            _make_way(root, at)
+            with suppress(FileNotFoundError, NotADirectoryError):
+                _make_way(root, at)
     raise ServiceUnavailable
 
 

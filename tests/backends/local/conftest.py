@@ -1,5 +1,6 @@
 """What the tests of the local disk share."""
 
+import errno
 import os
 import subprocess
 import tempfile
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.local import open_local
+from gateway.backends.local import kernel, locks, open_local
 
 MEMORY = Path("/dev/shm")  # a file system without a disk behind it: trees of a thousand folders go in no time
 
@@ -30,3 +31,32 @@ def disk(tmp_path):
 async def storage(root):
     async with open_local("local", root, fsync=False) as storage:
         yield storage
+
+
+def refuse(number):
+    """Return a function that fails as the operating system does."""
+
+    def function(*_args, **_kwargs):
+        raise OSError(number, os.strerror(number))
+
+    return function
+
+
+@pytest.fixture
+def without_attributes(monkeypatch):
+    """A file system that keeps no extended attributes."""
+    for name in ("getxattr", "setxattr", "removexattr"):
+        monkeypatch.setattr(os, name, refuse(errno.ENOTSUP))
+
+
+@pytest.fixture
+def without_openat2(monkeypatch):
+    """A kernel that opens a file only in the folder that it is in."""
+    monkeypatch.setattr(kernel, "has_openat2", lambda: False)
+
+
+@pytest.fixture
+def without_help(monkeypatch, without_attributes):
+    """A system that keeps and locks and copies as little as POSIX asks for."""
+    monkeypatch.setattr(locks, "_SET_AND_WAIT", None)
+    monkeypatch.setattr(os, "copy_file_range", refuse(errno.ENOSYS))
