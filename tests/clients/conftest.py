@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,7 +67,8 @@ def client(endpoint, tmp_path) -> Callable[..., Client]:
 
 @pytest.fixture
 def tree(tmp_path) -> Path:
-    """A folder as people have them: an empty file, odd names, depths and sizes."""
+    """A folder as people have them: an empty file, odd names, depths and sizes, all an hour old."""
+    then = time.time() - 3600
     root = tmp_path / "tree"
     content = random.Random(2)
     sizes = {
@@ -79,6 +81,7 @@ def tree(tmp_path) -> Path:
     for name, size in sizes.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content.randbytes(size))
+        os.utime(root / name, (then, then))
     return root
 
 

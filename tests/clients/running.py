@@ -131,7 +131,9 @@ def serving(folder: Path, tls: dict[str, str] | None, authority: Path) -> Iterat
         "buckets": {"*": {"backend": "disk"}},
         **({"tls": tls} if tls else {}),
     }
-    (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
+    file = folder / "config.yaml"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(config))  # JSON is YAML
     with _process(folder, f"http://{admin}/readyz"):
         yield Endpoint("https" if tls else "http", host, authority, folder / "objects")
 

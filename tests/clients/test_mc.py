@@ -31,7 +31,7 @@ def test_a_second_mirror_copies_nothing(mc, endpoint, bucket, tree):
     (tree / "empty").unlink()
     mc("mirror", "--remove", tree, f"gate/{bucket}")
     assert hashes(endpoint.objects / bucket) == hashes(tree)
-    assert mc("diff", tree, f"gate/{bucket}") == ""
+    assert mc("--json", "diff", tree, f"gate/{bucket}") == ""
 
 
 def test_a_pipe_goes_in_and_comes_out(mc, endpoint, bucket, big):

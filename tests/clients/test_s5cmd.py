@@ -34,7 +34,7 @@ def test_a_second_sync_copies_nothing(s5cmd, endpoint, bucket, tree, tmp_path):
 def test_objects_are_moved_listed_measured_and_removed(s5cmd, endpoint, bucket, tree):
     s5cmd("cp", f"{tree}/", f"s3://{bucket}/")
     s5cmd("mv", f"s3://{bucket}/empty", f"s3://{bucket}/moved")
-    assert "DIR a/" in s5cmd("ls", f"s3://{bucket}")
+    assert s5cmd("ls", f"s3://{bucket}/").split()[:2] == ["DIR", "a/"]
     assert f"{1 + 4097 + 70_000 + (1 << 20)} bytes in 5 objects" in s5cmd("du", f"s3://{bucket}/*")
     s5cmd("rm", f"s3://{bucket}/a/*", f"s3://{bucket}/moved")
     assert set(hashes(endpoint.objects / bucket)) == {"näme mit ümläut & + %41.bin", "日本/語.bin"}
