@@ -135,7 +135,7 @@ class Connection(BaseProtocol):
         if self._discarded >= 0:
             self._discard(len(data))
             return
-        if self.finished or self._parser is None:
+        if self._broken or self._parser is None or (self.finished and not self._body_is_missing()):
             return
         try:
             messages, upgraded, _ = self._parser.feed_data(data)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from gateway.errors import NoSuchBucket, S3Error
 from gateway.storage import Backend
 
-INTERVAL: Final = 5.0
+INTERVAL: Final = 2.0
 PATIENCE: Final = 5.0
 NO_BUCKET: Final = "gateway-readiness"  # a storage that says that this does not exist has been reached
 

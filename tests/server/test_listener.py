@@ -41,6 +41,20 @@ async def test_draining_lets_answers_end_and_says_that_the_connection_closes(hel
     assert await reader.read() == b""
 
 
+async def test_draining_lets_bodies_come_in(site):
+    reader, writer = await site.connect()
+    writer.write(site.signed("PUT", "/open/key", {"Content-Length": "2", "Expect": "100-continue"}))
+    assert (await receive(reader)).status == 100
+    drained = asyncio.create_task(site.listener.drain(10))
+    await asyncio.sleep(0)
+    writer.write(b"ab" + GET)
+    reply = await receive(reader)
+    assert (reply.status, reply.headers["connection"]) == (200, "close")
+    assert await reader.read() == b""
+    await drained
+    assert await site.read("key") == b"ab"
+
+
 async def test_draining_refuses_new_connections(held):
     await held.listener.drain(1)
     with pytest.raises(ConnectionRefusedError):
