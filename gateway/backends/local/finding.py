@@ -4,6 +4,7 @@ import errno
 import os
 import stat as modes
 from collections.abc import Sequence
+from dataclasses import replace
 from os import stat_result
 from typing import Final, NamedTuple
 
@@ -67,12 +68,23 @@ def describe(root: Root, at: Address, descriptor: int, stat: stat_result) -> Obj
     return info
 
 
-def parts_of(root: Root, at: Address, found: Found) -> Sequence[Part] | None:
-    """Return the parts that an object was made of, none if it was not, None if they are not to be found any more."""
-    if not found.info.part_count:
-        return ()
-    raw = sidecars.read(root, at, found.stat, sidecars.PARTS)
-    return records.decode_parts(raw) if raw else None
+def find_with_parts(root: Root, at: Address) -> tuple[Found, Sequence[Part]]:
+    """As `find`, with the parts that the object was made of: none if it was not, or if their list was lost."""
+    for _ in range(_TRIES):
+        found = find(root, at)
+        try:
+            if not found.info.part_count:
+                return found, ()
+            raw = sidecars.read(root, at, found.stat, sidecars.PARTS)
+            if raw:
+                return found, records.decode_parts(raw)
+            if _is_current(root, at, found.stat):
+                return found._replace(info=replace(found.info, part_count=0)), ()
+        except BaseException:
+            os.close(found.descriptor)
+            raise
+        os.close(found.descriptor)  # replaced a moment ago, and its parts forgotten
+    raise ServiceUnavailable
 
 
 def _open(root: Root, at: Address) -> int | None:

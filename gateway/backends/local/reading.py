@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.backends.assembly import span
 from gateway.backends.local import attributes, records
-from gateway.backends.local.finding import Found, find, parts_of
+from gateway.backends.local.finding import Found, find, find_with_parts
 from gateway.backends.local.kernel import open_cached
 from gateway.backends.local.names import place
 from gateway.backends.local.root import Root, is_bucket
@@ -16,7 +16,6 @@ from gateway.backends.local.threads import Threads
 from gateway.errors import ServiceUnavailable
 from gateway.storage import SMALL, Address, Download, File, ObjectInfo, Part, ReadOptions
 
-_TRIES: Final = 100
 _NOT_WAITING: Final = getattr(os, "RWF_NOWAIT", None)
 
 
@@ -55,7 +54,7 @@ class Reading:
             return None
 
     def _in_time(self) -> Download:
-        found, parts = find_with_parts(self._root, self._at, self._options)
+        found, parts = _find(self._root, self._at, self._options)
         self._descriptor = found.descriptor
         return self._download(found.info, parts, _read)
 
@@ -102,25 +101,9 @@ def glance(root: Root, at: Address, options: ReadOptions) -> Found | None:
     return None
 
 
-def find_with_parts(root: Root, at: Address, options: ReadOptions) -> tuple[Found, Sequence[Part]]:
-    """Open an object, and tell its parts if they are asked for. Raises: NoSuchKey, NoSuchBucket."""
-    wanted = options.parts or options.part is not None
-    for _ in range(_TRIES):
-        found = find(root, at)
-        try:
-            parts = parts_of(root, at, found) if wanted else ()
-        except BaseException:
-            os.close(found.descriptor)
-            raise
-        if parts is not None:
-            return found, parts
-        os.close(found.descriptor)  # replaced a moment ago, and its parts forgotten
-    raise ServiceUnavailable
-
-
 def head(root: Root, at: Address, options: ReadOptions) -> ObjectInfo:
     """Return what is known of an object."""
-    found, parts = find_with_parts(root, at, options)
+    found, parts = _find(root, at, options)
     os.close(found.descriptor)
     return _told(found.info, parts, options)
 
@@ -132,6 +115,12 @@ def head_at_once(root: Root, at: Address, options: ReadOptions) -> ObjectInfo | 
         return None
     os.close(found.descriptor)
     return _told(found.info, (), options)
+
+
+def _find(root: Root, at: Address, options: ReadOptions) -> tuple[Found, Sequence[Part]]:
+    if options.parts or options.part is not None:
+        return find_with_parts(root, at)
+    return find(root, at), ()
 
 
 def _told(info: ObjectInfo, parts: Sequence[Part], options: ReadOptions) -> ObjectInfo:

@@ -20,6 +20,8 @@ _ERRORS: Final[Mapping[int, type[S3Error]]] = {
     errno.ENOLCK: SlowDown,
 }
 
+_PLAIN: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE}  # clear without more
+
 
 @contextmanager
 def translated() -> Iterator[None]:
@@ -29,7 +31,8 @@ def translated() -> Iterator[None]:
     except OSError as error:
         kind = _ERRORS.get(error.errno or 0, ServiceUnavailable)
         cause = errno.errorcode.get(error.errno or 0, str(error.errno))
+        is_plain = error.errno in _PLAIN
         log.warning(
-            "local_disk_failed", extra={"cause": cause, "reason": os.strerror(error.errno or 0)}, exc_info=error
+            "local_disk_failed", extra={"cause": cause, "reason": os.strerror(error.errno or 0)}, exc_info=not is_plain
         )
         raise kind from error
