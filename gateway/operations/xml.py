@@ -1,18 +1,21 @@
 """The XML that S3 speaks: read with limits, written fast.
 
-Own code on expat instead of a library of dictionaries, because keys keep their white space (`<Key> a </Key>` names the
-key " a "), depth has to be bounded, and a page of a thousand keys has to cost little.
+xmltodict reads, with checks around it of what it leaves to its callers. Writing is own code: a page of a thousand keys
+has to cost little.
 """
 
+import asyncio
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 from xml.parsers import expat
 
+import xmltodict
+
 from gateway.errors import MalformedXML, MaxMessageLengthExceeded, MissingRequestBodyError, S3Error
 from gateway.message import Answer
-from gateway.storage import Body
+from gateway.storage import SMALL, Body
 
 NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 LIMIT: Final = 1024 * 1024  # bytes of a document, unless an operation needs more
@@ -61,19 +64,16 @@ def carries(text: str) -> bool:
 async def read(body: Body, root: str, lists: Collection[str] = (), limit: int = LIMIT) -> dict[str, Any]:
     """Read a document of at most `limit` bytes: elements with children become dicts, others their text as it stands.
 
-    Elements named in `lists` come as lists, also if there is one; any other may stand once. Attributes are kept, by
-    local name, of elements with children only. The body is read to its end, so that its checks are made.
+    Elements named in `lists` come as lists, also if there is one; any other may stand once. Attributes are ignored. The
+    body is read to its end, so that its checks are made.
     Raises: MissingRequestBodyError, MaxMessageLengthExceeded, MalformedXML (also for any DTD).
     """
     data = await _bytes(body, limit)
     if not data.strip():
         raise MissingRequestBodyError
-    reader = _Reader(root, lists)
-    try:
-        reader.parser.Parse(data.decode("utf-8-sig"), True)
-    except (expat.ExpatError, UnicodeDecodeError) as problem:
-        raise MalformedXML from problem
-    return reader.result
+    if len(data) > SMALL:
+        return await asyncio.to_thread(_parse, data, root, lists)
+    return _parse(data, root, lists)
 
 
 def text(of: Mapping[str, Any], name: str, default: str | None = None) -> str:
@@ -136,54 +136,64 @@ async def _bytes(body: Body, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-class _Reader:
-    """Builds dicts from expat's events."""
+def _parse(data: bytes, root: str, lists: Collection[str]) -> dict[str, Any]:
+    try:
+        text = data.decode("utf-8-sig")
+        _bound(text)
+        found = xmltodict.parse(
+            text,
+            process_namespaces=True,
+            namespaces={NAMESPACE: None},
+            xml_attribs=False,
+            force_list=lists,
+            strip_whitespace=False,
+            disable_entities=True,
+        )
+    except (expat.ExpatError, UnicodeDecodeError) as problem:
+        raise MalformedXML from problem
+    if root not in found:
+        raise MalformedXML
+    content = found[root]
+    return _children(content if isinstance(content, dict) else {"#text": content}, lists)
 
-    def __init__(self, root: str, lists: Collection[str]) -> None:
-        self.result: dict[str, Any] = {}
-        self._root, self._lists = root, lists
-        self._open: list[tuple[str, dict[str, Any], dict[str, str]]] = []
-        self._characters: list[str] = []
-        self.parser = expat.ParserCreate("utf-8", " ")  # whatever the declaration says: the text is decoded already
-        self.parser.StartDoctypeDeclHandler = self._refuse
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.CharacterDataHandler = self._characters.append
 
-    @staticmethod
-    def _refuse(*_: object) -> None:
+def _bound(text: str) -> None:
+    """Raise MalformedXML for a DTD, and for elements deeper in each other than S3 has any, before they cost memory."""
+    parser = expat.ParserCreate("utf-8")  # whatever the declaration says: the text is decoded already
+    depth = 0
+
+    def refuse(*_: object) -> None:
         raise MalformedXML
 
-    def _start(self, qualified: str, attributes: dict[str, str]) -> None:
-        namespace, _, name = qualified.rpartition(" ")
-        if namespace not in {"", NAMESPACE} or len(self._open) == _DEPTH or (not self._open and name != self._root):
+    def start(*_: object) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEPTH:
             raise MalformedXML
-        self._refuse_text()
-        self._open.append((name, {}, attributes))
 
-    def _end(self, _: str) -> None:
-        name, content, attributes = self._open.pop()
-        if content or not self._open:
-            self._refuse_text()
-            value: object = {f"@{key.rpartition(' ')[2]}": one for key, one in attributes.items()} | content
-        else:
-            value = "".join(self._characters)
-        self._characters.clear()
-        if self._open:
-            self._add(self._open[-1][1], name, value)
-        else:
-            self.result = content
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
 
-    def _add(self, parent: dict[str, Any], name: str, value: object) -> None:
-        if name in self._lists:
-            parent.setdefault(name, []).append(value)
-        elif name in parent:
+    parser.StartDoctypeDeclHandler, parser.StartElementHandler, parser.EndElementHandler = refuse, start, end
+    parser.Parse(text, True)
+
+
+def _children(of: Mapping[str, Any], lists: Collection[str]) -> dict[str, Any]:
+    """Return the elements within one, if they are of S3's namespace, and only white space stands between them."""
+    found: dict[str, Any] = {}
+    for name, value in of.items():
+        if name == "#text":
+            if value and value.strip():
+                raise MalformedXML
+        elif ":" in name or isinstance(value, list) is not (name in lists):
             raise MalformedXML
+        elif isinstance(value, list):
+            found[name] = [_content(one, lists) for one in value]
         else:
-            parent[name] = value
+            found[name] = _content(value, lists)
+    return found
 
-    def _refuse_text(self) -> None:
-        """Between elements there is white space only."""
-        if "".join(self._characters).strip():
-            raise MalformedXML
-        self._characters.clear()
+
+def _content(value: Any, lists: Collection[str]) -> str | dict[str, Any]:
+    return _children(value, lists) if isinstance(value, dict) else value or ""
