@@ -16,7 +16,7 @@ from given import ACCESS_KEY, AUTHORITY, BUCKET, KEYS, MIB, REGION, SECRET_KEY, 
 s3 = boto3.client("s3")
 
 
-def bytes_of_every_size_round_trip():
+def bytes_of_every_size_turntrip():
     for size in (0, 1, 1023, 65_537, MIB, 3 * MIB + 1):
         sent = data(size)
         etag = s3.put_object(Bucket=BUCKET, Key="object", Body=sent)["ETag"]
@@ -26,7 +26,7 @@ def bytes_of_every_size_round_trip():
         assert same(got["Body"].read(), sent), size
 
 
-def keys_of_any_script_round_trip():
+def keys_of_any_script_turntrip():
     for key in KEYS:
         s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
         assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == key.encode()
@@ -80,6 +80,16 @@ def a_presigned_url_is_good_for_nothing_else():
             assert fetch(wrong)[0] == 403, wrong
         assert fetch(url, method="PUT", body=b"theirs")[0] == 403
     assert s3.get_object(Bucket=BUCKET, Key="mine")["Body"].read() == b"mine"
+
+
+def an_upload_that_is_answered_at_once_leaves_its_connection_in_order():
+    hasty = boto3.client("s3", config=Config(max_pool_connections=1, read_timeout=5, retries={"total_max_attempts": 1}))
+    for turn in range(3):
+        hasty.put_object(Bucket=BUCKET, Key="empty", Body=io.BytesIO())
+        hasty.put_object(Bucket=BUCKET, Key="full", Body=io.BytesIO(data(turn + 1)))
+        assert hasty.get_object(Bucket=BUCKET, Key="full")["Body"].read() == data(turn + 1)
+        with _refused("PreconditionFailed"):
+            hasty.put_object(Bucket=BUCKET, Key="full", Body=io.BytesIO(data(MIB)), IfNoneMatch="*")
 
 
 def ranges_are_exact():
