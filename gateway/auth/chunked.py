@@ -23,7 +23,7 @@ MOST_TRAILERS: Final = 16
 
 _SIGNED_HEADER: Final = re.compile(rb"([0-9a-fA-F]{1,16});chunk-signature=([0-9a-f]{64})")
 _UNSIGNED_HEADER: Final = re.compile(rb"([0-9a-fA-F]{1,16})")
-_TRAILER: Final = re.compile(r"([a-z0-9-]{1,128}):[ \t]*([\x20-\x7e]{0,1024}?)[ \t]*", re.IGNORECASE)
+_TRAILER: Final = re.compile(r"([a-z0-9-]{1,128}):([\t\x20-\x7e]{0,1024})", re.IGNORECASE)
 _SIGNATURE: Final = "x-amz-trailer-signature"
 
 
@@ -159,7 +159,7 @@ class Decoder:
             name = match[1].lower() if match else ""
             if not match or name in self._trailers or len(self._trailers) == MOST_TRAILERS:
                 raise MalformedTrailerError
-            self._trailers[name] = match[2]
+            self._trailers[name] = match[2].strip(" \t")
         return position
 
     def _read_line(

@@ -25,7 +25,7 @@ _OVERRIDES: Final[Mapping[str, str]] = MappingProxyType(
     {f"response-{name}": written for name, written in STORED.items() if name != REDIRECT}
 )
 _WHOLE: Final = ReadOptions()
-_RANGE: Final = re.compile(r"bytes=\s*([0-9]*)\s*-\s*([0-9]*)\s*", re.IGNORECASE)
+_RANGE: Final = re.compile(r"bytes=\s*(?:([0-9]+)\s*)?-\s*(?:([0-9]+)\s*)?", re.IGNORECASE)
 _TAG: Final = re.compile(r'(?:W/)?"[^"]*"|[^\s,"]+')
 _MANY_DIGITS: Final = 19
 _CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
@@ -60,7 +60,7 @@ def parse_range(value: str) -> slice | None:
     found = _RANGE.fullmatch(value.strip())
     if not found or found[0].strip().endswith("=-"):
         return None
-    first, last = found[1], found[2]
+    first, last = found[1] or "", found[2] or ""
     if not first:
         return slice(-_offset(last), None) if _offset(last) else slice(0, 0)
     if not last:
