@@ -47,7 +47,7 @@ class Plan:
 
 async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
     """Serve until SIGTERM or SIGINT, or until the pipe `parent` ends with the process that holds its other end."""
-    stop = _stop_on_signals(plan.certificate)
+    stop = _stop_on_signals(plan.certificate, alone=parent < 0)
     if parent >= 0:
         asyncio.get_running_loop().add_reader(parent, stop.set)
     metrics.set_build()
@@ -75,12 +75,16 @@ async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
     plan.board.set_state(number, State.GONE)
 
 
-def _stop_on_signals(certificate: Certificate | None) -> asyncio.Event:
-    """Return what the first SIGTERM or SIGINT sets; the second ends the process at once."""
+def _stop_on_signals(certificate: Certificate | None, *, alone: bool) -> asyncio.Event:
+    """Return what the first SIGTERM or SIGINT sets; the second ends a process that is `alone` at once.
+
+    A worker hears most signals twice: terminals and systemd send them to every process, and the parent passes its own
+    on. Only the parent is impatient, and kills.
+    """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def end(number: signal.Signals) -> None:
-        if stop.is_set():
+        if alone and stop.is_set():
             os._exit(128 + number)
         stop.set()
 
