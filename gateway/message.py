@@ -25,6 +25,9 @@ class Rights(Protocol):
     def allows(self, verb: str, bucket: str, key: str) -> bool:
         """Say whether `verb` (read, write, delete, list, admin) is allowed there; key "" is the bucket itself."""
 
+    def sees(self, bucket: str) -> bool:
+        """Say whether anything at all is allowed in a bucket, so that a listing may tell of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

@@ -33,9 +33,13 @@ class Pattern:
     open: bool  # any bucket whose name begins so, and all that is in it unless there is a prefix
     prefix: str | None
 
+    def reaches(self, bucket: str) -> bool:
+        """Say whether anything in a bucket, or itself, is meant."""
+        return bucket.startswith(self.bucket) if self.open else bucket == self.bucket
+
     def covers(self, verb: str, bucket: str, key: str) -> bool:
         """Say whether something is meant; for `list` the key is the prefix that is to be listed."""
-        if not (bucket.startswith(self.bucket) if self.open else bucket == self.bucket):
+        if not self.reaches(bucket):
             return False
         if self.prefix is None:
             return self.open or not key or verb == "list"
@@ -71,6 +75,10 @@ class Grants:
             verb in verbs and any(pattern.covers(verb, bucket, key) for pattern in patterns)
             for verbs, patterns in self.grants
         )
+
+    def sees(self, bucket: str) -> bool:
+        """Say whether one of the grants is about the bucket or anything in it."""
+        return any(pattern.reaches(bucket) for _, patterns in self.grants for pattern in patterns)
 
 
 NO_RIGHTS: Final = Grants()

@@ -24,7 +24,6 @@ _IRELAND: Final = "eu-west-1"
 _ALIASES: Final = {"EU": _IRELAND}
 _REGION: Final = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
 _LIMIT: Final = 10_000
-_VERBS: Final = ("read", "write", "delete", "list", "admin")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS: Final = re.compile(r"[0-9]+(\.[0-9]+){3}")
@@ -123,10 +122,10 @@ def check_name(name: str) -> None:
 
 
 def _shown(service: Service, caller: Caller, info: BucketInfo) -> bool:
-    """Say whether a listing tells the caller of a bucket: any right on it will do, with ACLs it has to be its own."""
+    """Say whether a listing tells the caller of a bucket: any right in it will do, with ACLs it has to be its own."""
     if service.keeps_acls(info.name) and info.labels.get("owner", caller.owner.id) != caller.owner.id:
         return False
-    return any(caller.rights.allows(verb, info.name, "") for verb in _VERBS)
+    return caller.rights.sees(info.name)
 
 
 def _max_buckets(call: Call) -> int:

@@ -68,6 +68,17 @@ def test_grants_add_up():
 
 def test_no_grant_allows_nothing():
     assert not any(NO_RIGHTS.allows(verb, bucket, key) for verb in VERBS for bucket in ("", "b") for key in ("", "k"))
+    assert not NO_RIGHTS.sees("b")
+
+
+@pytest.mark.parametrize("grant", ["*", "read media/*", "list media", "write media/deep/*", "read b/* med*/x/*"])
+def test_any_right_in_a_bucket_lets_it_be_seen(grant):
+    assert Grants.parse([grant]).sees("media")
+
+
+@pytest.mark.parametrize("grant", ["read medi/*", "list media2", "* other-*"])
+def test_rights_elsewhere_show_no_bucket(grant):
+    assert not Grants.parse([grant]).sees("media")
 
 
 @pytest.mark.parametrize(

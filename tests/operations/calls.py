@@ -19,9 +19,15 @@ class Everything:
     def allows(self, verb: str, bucket: str, key: str) -> bool:
         return True
 
+    def sees(self, bucket: str) -> bool:
+        return True
+
 
 class Nothing:
     def allows(self, verb: str, bucket: str, key: str) -> bool:
+        return False
+
+    def sees(self, bucket: str) -> bool:
         return False
 
 
