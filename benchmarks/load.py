@@ -12,6 +12,7 @@ from typing import cast
 from benchmarks.signing import Request
 
 BUFFER = 256 * 1024
+TOLERATED = 10  # errors of a server in one run, before it is given up
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
@@ -27,6 +28,7 @@ class Outcome:
     received: int = 0
     sent: int = 0
     seconds: float = 0.0
+    errors: int = 0  # answers of 5xx, after which the request was repeated
     latencies: list[float] = field(default_factory=list)
 
 
@@ -59,7 +61,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._buffer = memoryview(bytearray(BUFFER))
         self._head = b""
         self._left = -1  # bytes of the answer still to come; -1: the head is not complete
-        self._chunked = False
+        self._chunked = self._failed = False
         self._blocks = 0
         self._paused = False
         self._began = 0.0
@@ -73,7 +75,10 @@ class _Connection(asyncio.BufferedProtocol):
             if not self.done.done():
                 self.done.set_result(None)
             return
-        self._request, self._head, self._left, self._chunked = request, b"", -1, False
+        self._send(request)
+
+    def _send(self, request: Request) -> None:
+        self._request, self._head, self._left, self._chunked, self._failed = request, b"", -1, False, False
         self._blocks = request.times if request.block else 0
         self._began = time.perf_counter()
         self._transport.write(request.head)
@@ -105,7 +110,10 @@ class _Connection(asyncio.BufferedProtocol):
             self._left -= nbytes
         if self._left == 0:
             self._outcome.latencies.append(time.perf_counter() - self._began)
-            self.send_next()
+            if self._failed:
+                self._send(self._request)
+            else:
+                self.send_next()
 
     def _read_head(self, data: bytes) -> None:
         self._head += data
@@ -113,7 +121,9 @@ class _Connection(asyncio.BufferedProtocol):
         if end < 0:
             return
         head, rest = self._head[:end].lower(), self._head[end + 4 :]
-        if head[9:10] != b"2":
+        self._failed = head[9:10] == b"5"
+        self._outcome.errors += self._failed
+        if head[9:10] != b"2" and (not self._failed or self._outcome.errors > TOLERATED):
             self._fail(self._head[:2000].decode(errors="replace"))
             return
         self._chunked = b"\r\ntransfer-encoding: chunked" in head

@@ -145,7 +145,7 @@ def _goals(results: Results) -> Iterator[_Target]:
 
 def _requests(results: Results) -> str:
     names = [name for name in (OURS, UNSYNCED, PEER) if any(name in by for by in results.samples.values())]
-    head = ["", *(f"{name}" for name in names), "ratio"]
+    head = ["", *names, "ratio"]
     blocks = [
         ("Requests per second", rate, lambda value: f"{value:,.0f}" if value >= 10 else f"{value:.2f}"),
         ("MB per second", throughput, lambda value: f"{value / MB:,.1f}"),
@@ -156,7 +156,15 @@ def _requests(results: Results) -> str:
     for title, of, shown in blocks:
         rows = [_row(results, scenario, names, of, shown) for scenario in results.samples]
         text += [f"## {title}", "", *_table(head, rows), ""]
-    return "\n".join(text)
+    return "\n".join([*text, *_errors(results, names)])
+
+
+def _errors(results: Results, names: Sequence[str]) -> list[str]:
+    text = []
+    for name in names:
+        if failed := sum(sample.outcome.errors for by in results.samples.values() for sample in by.get(name, ())):
+            text += [f"{name} answered {failed} requests with an error of its own (5xx); they were repeated.", ""]
+    return text
 
 
 def _row(

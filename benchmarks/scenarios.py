@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -53,18 +53,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`requests(server, round)` are sent over `connections`; `prepare` is done before each round, unmeasured."""
+    """`requests(server, round)` are sent over `connections`."""
 
     name: str
     requests: Callable[[Server, int], Sequence[Request]]
     writes: bool = False
     connections: int = 8
-    prepare: Callable[[Server, int], Sequence[Request]] = field(default=lambda _server, _round: ())
 
     def run(self, server: Server, number: int) -> Sample:
         """Measure one round."""
-        if before := self.prepare(server, number):
-            send(server, before)
         requests = self.requests(server, number)
         began = processes.cpu_seconds(server.pid)
         outcome = send(server, requests, self.connections)
@@ -85,10 +82,10 @@ def of_objects(sizes: Sequence[int], share: float) -> list[Scenario]:
         put, get = _puts(size, count), _of_each("GET", size, count)
         scenarios += [Scenario(f"PUT {NAMES[size]}", put, writes=True), Scenario(f"GET {NAMES[size]}", get)]
     count = max(2, int(COUNTS[KIB] * share))
-    head, delete = _of_each("HEAD", KIB, count), _of_each("DELETE", KIB, count)
+    head, delete = _of_each("HEAD", KIB, count), _of_each("DELETE", KIB, count)  # of what the first scenario has put
     scenarios += [
         Scenario("HEAD", head),
-        Scenario("DELETE", delete, writes=True, prepare=_puts(KIB, count)),
+        Scenario("DELETE", delete, writes=True),
     ]
     return scenarios
 
@@ -180,14 +177,17 @@ def _client(server: Server) -> Any:
 
 
 def _puts(size: int, count: int) -> Callable[[Server, int], list[Request]]:
+    """Return new objects for each round."""
     block = os.urandom(size)
-    return lambda server, _: [
-        server.target.sign("PUT", f"/{BUCKET}/{size}/{number}", block=block) for number in range(count)
+    return lambda server, number: [
+        server.target.sign("PUT", f"/{BUCKET}/{size}/{number}/{key}", block=block) for key in range(count)
     ]
 
 
 def _of_each(method: str, size: int, count: int) -> Callable[[Server, int], list[Request]]:
-    return lambda server, _: [server.target.sign(method, f"/{BUCKET}/{size}/{number}") for number in range(count)]
+    return lambda server, number: [
+        server.target.sign(method, f"/{BUCKET}/{size}/{number}/{key}") for key in range(count)
+    ]
 
 
 def _name(number: int) -> str:
