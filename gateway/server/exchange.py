@@ -31,7 +31,7 @@ class Exchange:
     payload: StreamReader
     request_id: str = field(default_factory=_new_id)
     call: Call | None = None
-    status: int = 0  # 0: nothing was answered yet
+    status: int = 0  # of what became of it, also where the head said 200 before; 0: nothing was answered yet
     sent: int = 0  # bytes of the answer's body
     error: str = ""
     closing: bool = False  # the connection ends after the answer

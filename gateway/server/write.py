@@ -64,7 +64,7 @@ def write_error(exchange: Exchange, error: S3Error) -> None:
 
 
 def _send(exchange: Exchange, answer: Answer, head: bytes, body: bytes = b"") -> None:
-    exchange.status = answer.status
+    exchange.status = exchange.status or answer.status
     exchange.connection.send(head + body)
     exchange.sent += len(body)
 
@@ -88,6 +88,7 @@ async def _write_download(exchange: Exchange, answer: Answer, download: Download
 async def _write_untold(exchange: Exchange, answer: Answer, pieces: AsyncIterator[bytes]) -> None:
     """Write pieces whose number nobody knows: in chunks, or for a client of HTTP/1.0 until the connection ends."""
     exchange.closing = exchange.old
+    pieces = _ending_well(exchange, pieces)
     await _write_stream(exchange, answer, None, pieces if exchange.old else _chunked(pieces))
 
 
@@ -98,6 +99,21 @@ async def _write_stream(exchange: Exchange, answer: Answer, length: int | None, 
         await exchange.connection.drain()
     if not exchange.status:
         _send(exchange, answer, _head(exchange, answer, length))
+
+
+async def _ending_well(exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Pass pieces on; an error among them is told in the body, as S3 does, and noted as what became of the request.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+    """
+    try:
+        async for piece in pieces:
+            yield piece
+    except S3Error as error:
+        if not exchange.status:
+            raise
+        exchange.status, exchange.error = error.status, error.code
+        yield xml.continued(xml.error(error, exchange.path, exchange.request_id, HOST_ID))
 
 
 async def _chunked(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
