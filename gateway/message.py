@@ -117,7 +117,8 @@ class Call:
 class Answer:
     """What is to be sent. A Download's context is held by `Call.keep_open` until it is written.
 
-    The pieces of an iterator are written as they come, as a body of untold length (Transfer-Encoding: chunked).
+    The pieces of an iterator are written as they come, as a body of untold length (Transfer-Encoding: chunked); an
+    S3Error that it raises after the first, which is the declaration of an XML document, is told in the rest of it.
     `headers` names are as they are to be written; Content-Length is told from the content, or from `length` for an
     answer to HEAD.
     """

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final
 
-from gateway.errors import S3Error
 from gateway.message import Answer, Call
 from gateway.operations import xml
 
@@ -18,13 +17,13 @@ PATIENCE_S: Final = 10.0  # how long the work may be silent before the client is
 async def answer_in_time(call: Call, work: Coroutine[Any, Any, bytes]) -> Answer:
     """Return the answer whose document `work` returns.
 
-    Work that is not done in time goes on while the answer is written; an error then stands in the body of an answer
-    200, as S3's does. Where nobody waits for the answer any more, the work is cancelled.
+    Work that is not done in time goes on while the answer is written; an error then ends its content, to stand in the
+    body of an answer 200, as S3's does. Where nobody waits for the answer any more, the work is cancelled.
     """
     working = asyncio.create_task(work)
     call.keep_open.callback(_give_up, working)
     await asyncio.wait({working}, timeout=PATIENCE_S)
-    content = working.result() if working.done() else _meanwhile(call, working)
+    content = working.result() if working.done() else _meanwhile(working)
     return Answer(headers={"Content-Type": "application/xml"}, content=content)
 
 
@@ -34,13 +33,9 @@ def _give_up(working: asyncio.Task[bytes]) -> None:
         working.exception()
 
 
-async def _meanwhile(call: Call, working: asyncio.Task[bytes]) -> AsyncIterator[bytes]:
+async def _meanwhile(working: asyncio.Task[bytes]) -> AsyncIterator[bytes]:
     yield xml.DECLARATION.encode()
     while not working.done():
         yield b" "
         await asyncio.wait({working}, timeout=PATIENCE_S)
-    try:
-        document = working.result()
-    except S3Error as error:
-        document = xml.error(error, call.path, call.request_id, "")
-    yield document.removeprefix(xml.DECLARATION.encode())
+    yield xml.continued(working.result())

@@ -19,8 +19,8 @@ from gateway.storage import SMALL, Body
 
 NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 LIMIT: Final = 1024 * 1024  # bytes of a document, unless an operation needs more
-_DEPTH: Final = 16  # S3's own deepest document has 8 levels
 DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
+_DEPTH: Final = 16  # S3's own deepest document has 8 levels
 _SPECIAL: Final = re.compile('[&<>"\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]')
 _UNREADABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _NAMED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#xA;", "\t": "&#x9;"}
@@ -49,6 +49,11 @@ def error(error: S3Error, call_path: str, request_id: str, host_id: str) -> byte
     """
     told = {"Code": error.code, "Message": str(error), **error.fields}
     return _text("Error", {**told, "Resource": call_path, "RequestId": request_id, "HostId": host_id})
+
+
+def continued(document: bytes) -> bytes:
+    """Return a document without its declaration, for an answer that began with that."""
+    return document.removeprefix(DECLARATION.encode())
 
 
 def timestamp(moment: datetime) -> str:

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import xmltodict
 
 from gateway.backends.memory import Memory
 from gateway.errors import ServiceUnavailable
 from gateway.message import Answer
+from gateway.operations import xml
 from gateway.routing.wrapper import Wrapper
 from gateway.server.limits import Limits
 from gateway.storage import Download, File
@@ -274,10 +276,38 @@ async def test_a_client_of_http_1_0_gets_an_answer_of_untold_length_until_the_en
     assert b"Connection: close" in answer
 
 
-async def answer_with(monkeypatch, pieces):
+async def test_a_late_failure_is_told_in_the_body_and_noted_as_what_it_is(monkeypatch, site):
+    await answer_with(monkeypatch, [xml.DECLARATION.encode(), b" "], ServiceUnavailable())
+    reader, writer = await site.connect()
+    writer.write(GET)
+    reply = await receive(reader)
+    error = xmltodict.parse(reply.body)["Error"]
+    assert (reply.status, error["Code"], error["Resource"]) == (200, "ServiceUnavailable", "/open/key")
+    assert (error["RequestId"], error["HostId"]) == (reply.headers["x-amz-request-id"], reply.headers["x-amz-id-2"])
+    noted = await site.end()
+    assert (noted.status, noted.error) == (503, "ServiceUnavailable")
+    writer.write(GET)  # the connection holds
+    assert (await receive(reader)).status == 200
+
+
+async def test_a_client_of_http_1_0_is_told_of_a_late_failure_too(monkeypatch, site):
+    await answer_with(monkeypatch, [xml.DECLARATION.encode()], ServiceUnavailable())
+    assert b"<Code>ServiceUnavailable</Code>" in await site.ask(b"GET /open/key HTTP/1.0\r\n\r\n")
+
+
+async def test_a_failure_before_the_first_piece_is_an_answer_of_its_own(monkeypatch, site):
+    await answer_with(monkeypatch, [], ServiceUnavailable())
+    reader, writer = await site.connect()
+    writer.write(GET)
+    assert (await receive(reader)).status == 503
+
+
+async def answer_with(monkeypatch, pieces, failure=None):
     async def stream():
         for piece in pieces:
             yield piece
+        if failure:
+            raise failure
 
     async def run(self, call):
         return Answer(content=stream())
