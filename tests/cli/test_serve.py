@@ -3,6 +3,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -264,3 +265,16 @@ def test_a_terminal_that_interrupts_all_processes_ends_them_in_peace(pair):
     for pid in [*children(pair), pair.process.pid]:
         os.kill(pid, signal.SIGINT)
     assert pair.process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_hangup_has_the_certificate_taken_anew(tmp_path, workers):
+    certificate, key = make(tmp_path, "old")
+    tls = {"certificate": str(certificate), "key": str(key)}
+    with running(GatewayProcess(tmp_path / "gateway", extra={"tls": tls, "workers": workers})) as process:
+        old = ssl.get_server_certificate(("127.0.0.1", process.port))
+        make(tmp_path, "new")
+        process.process.send_signal(signal.SIGHUP)
+        waited_for(lambda: process.log.count("certificate reloaded") == workers)
+        assert ssl.get_server_certificate(("127.0.0.1", process.port)) != old
+        assert process.stop() == 0

@@ -1,4 +1,5 @@
 import asyncio
+import random
 
 import pytest
 
@@ -265,3 +266,36 @@ async def test_an_offer_of_http_2_does_not_cost_the_connection(site):
 async def test_connect_is_refused(site):
     answer = await site.ask(b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n")
     assert answer.startswith((b"HTTP/1.1 405 ", b"HTTP/1.1 403 ", b"HTTP/1.1 400 ", b"HTTP/1.1 501 ")), answer
+
+
+async def test_requests_with_flipped_bytes_are_never_an_internal_error(slow_site):
+    """Whatever a broken or hostile client sends, it gets an answer of the 2xx or 4xx kind, or a closed connection."""
+    chosen = random.Random(20261121)
+    whole = slow_site.signed("PUT", "/open/key?x-id=PutObject", {"Content-Length": "5", "Expect": "100-continue"})
+    chunked = slow_site.signed("PUT", "/open/key", {"Transfer-Encoding": "chunked"})
+    requests = [whole + b"bytes", chunked + b"5\r\nbytes\r\n0\r\n\r\n", GET, LAST]
+    for start in range(0, 300, 30):
+        answers = await asyncio.gather(
+            *[slow_site.ask(_mutated(chosen.choice(requests), chosen)) for _ in range(start, start + 30)]
+        )
+        for answer in answers:
+            statuses = {int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]}
+            assert statuses <= {100, 200, 400, 403, 404, 405, 411, 412, 416, 501}, answer
+    reader, writer = await slow_site.connect()
+    writer.write(slow_site.signed("PUT", "/open/key", {"Content-Length": "5"}) + b"bytes")
+    assert (await receive(reader)).status == 200
+
+
+def _mutated(request, chosen):
+    data = bytearray(request)
+    for _ in range(chosen.randint(1, 4)):
+        at = chosen.randrange(len(data))
+        match chosen.randrange(3):
+            case 0:
+                data[at] = chosen.randrange(256)
+            case 1:
+                del data[at : at + chosen.randint(1, 9)]
+            case 2:
+                data[at:at] = bytes([chosen.randrange(256)]) * chosen.randint(1, 9)
+        data = data or bytearray(b"x")
+    return bytes(data)
