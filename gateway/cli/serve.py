@@ -55,4 +55,4 @@ def _print_access(config: Config, sock: socket) -> None:
     if isinstance(config.keys, KeyFile):
         access_key, secret_key = kept_key(config.keys.file)
         lines = [f"export AWS_ACCESS_KEY_ID={access_key}", f"export AWS_SECRET_ACCESS_KEY={secret_key}", *lines]
-    click.echo("\n".join([*lines, f"export AWS_REGION={config.region}"]))
+    click.echo("\n".join([*lines, f"export AWS_REGION={config.region} AWS_DEFAULT_REGION={config.region}"]))
