@@ -82,6 +82,7 @@ class Local:
         """Wait for what is under way and free everything."""
         await self._threads.close()
         await self._listing.close()
+        self._folders.close()
         await asyncio.to_thread(self._root.close)
 
     # --- buckets ---

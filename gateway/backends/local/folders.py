@@ -1,100 +1,43 @@
-"""What lies in a folder, in the order of keys; large folders are remembered for as long as they do not change.
+"""Large folders, remembered for as long as they do not change or it is known what changed in them.
 
-The time of modification of a folder tells whether it changed since it was read. But the clocks of file systems tick
-slowly: a folder that was changed within the tick in which it was read may change once more and show the same time.
-So what was read is trusted later only if the folder had been at rest for a few ticks.
+The kernel tells which names changed (`watching`). Where it does not, the time of modification of a folder tells whether
+it changed since it was read. But the clocks of file systems tick slowly: a folder that was changed within the tick in
+which it was read may change once more and show the same time. So that is trusted only of a folder that had been at rest
+for a few ticks.
 """
 
 import os
 import threading
 import time
-from array import array
-from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
-from typing import Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final
 
-from gateway.backends.local.names import RESERVED, goes_on, piece
+from gateway.backends.local.contents import Contents, has_more_than
+from gateway.backends.local.contents import read as read_contents
 from gateway.backends.local.root import ABSENT, Root
+from gateway.backends.local.watching import Watches
 
 REST_NS: Final = 50_000_000  # the slowest clock in use ticks every 10 ms
 WORTH_KEEPING: Final = 64  # entries; a smaller folder is read as fast as it is found unchanged
+WORTH_WATCHING: Final = 2048  # entries; a watch takes a kilobyte of the kernel's memory
+MOST_CHANGES: Final = 20_000  # looking at so many names costs no less than reading the folder
 _STRIPES: Final = 64
 
 
-class Names(Sequence[bytes]):
-    """Sorted names in little more memory than their bytes need."""
+@dataclass(slots=True)
+class Kept:
+    """A folder that is remembered, as it was at a time."""
 
-    __slots__ = ("_bytes", "_starts")
-
-    def __init__(self, names: Sequence[bytes]) -> None:
-        self._bytes = b"".join(names)
-        self._starts = array("Q" if len(self._bytes) >> 32 else "I", accumulate(map(len, names), initial=0))
-
-    def __len__(self) -> int:
-        return len(self._starts) - 1
-
-    def __getitem__(self, index: int) -> bytes:  # type: ignore[override]  # slices are asked for by nobody
-        return self._bytes[self._starts[index] : self._starts[index + 1]]
-
-    @property
-    def size(self) -> int:
-        """How many bytes of memory they take."""
-        return len(self._bytes) + len(self._starts) * self._starts.itemsize
-
-
-class Escaped(NamedTuple):
-    """An entry whose name is not natural: what it adds to a key, and its name."""
-
-    piece: bytes
-    name: bytes
-
-
-class Folder:
-    """The entries of a folder by what they add to a key; of a folder that ends in a slash."""
-
-    __slots__ = ("escaped", "inode", "lengths", "modified_ns", "natural", "rested")
-
-    def __init__(self, natural: list[bytes], escaped: list[Escaped], stat: os.stat_result, started_ns: int) -> None:
-        natural.sort()
-        self.natural = Names(natural)
-        self.escaped = sorted(escaped)
-        self.lengths = {len(entry.piece) for entry in escaped if goes_on(entry.name)}
-        self.inode, self.modified_ns = stat.st_ino, stat.st_mtime_ns
-        self.rested = stat.st_mtime_ns + REST_NS < started_ns
-
-    def __len__(self) -> int:
-        return len(self.natural) + len(self.escaped)
-
-    @property
-    def size(self) -> int:
-        """How many bytes of memory it takes, roughly."""
-        return self.natural.size + sum(2 * len(entry.name) + 200 for entry in self.escaped)
+    contents: Contents
+    inode: int
+    modified_ns: int
+    rested: bool
+    watch: int | None
 
     def is_as(self, stat: os.stat_result) -> bool:
-        """Say whether the folder has surely not changed since it was read."""
-        return self.rested and (self.inode, self.modified_ns) == (stat.st_ino, stat.st_mtime_ns)
-
-    def natural_from(self, start: bytes) -> int:
-        """Return where in `natural` keys from `start` on may be: a folder that `start` lies in counts."""
-        index = bisect_left(self.natural, start)
-        if index:
-            before = self.natural[index - 1]
-            if before.endswith(b"/") and start.startswith(before):
-                return index - 1
-        return index
-
-    def escaped_from(self, start: bytes) -> Iterator[int]:
-        """Return where in `escaped` keys from `start` on may be: single entries that `start` lies in, then the rest."""
-        index = bisect_left(self.escaped, (start,))
-        lengths = {*self.lengths, start.find(b"/") + 1}
-        for length in lengths:
-            inside = bisect_left(self.escaped, (start[:length],)) if 0 < length <= len(start) else index
-            while inside < index and self.escaped[inside].piece == start[:length]:
-                yield inside
-                inside += 1
-        yield index
+        """Say whether the folder looks as it did."""
+        return (self.inode, self.modified_ns) == (stat.st_ino, stat.st_mtime_ns)
 
 
 class Folders:
@@ -104,59 +47,125 @@ class Folders:
         self._root = root
         self._budget = budget
         self._size = 0
-        self._kept: OrderedDict[bytes, Folder] = OrderedDict()
+        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
+        self._watches = Watches()
+        self._changed: dict[int, set[bytes] | None] = {}  # names by watch; None: too many, or not known
         self._lock = threading.Lock()
         self._reading = [threading.Lock() for _ in range(_STRIPES)]  # so that a large folder is read by one thread
 
-    def read(self, path: bytes) -> Folder | None:
+    def close(self) -> None:
+        """Watch nothing any more."""
+        self._watches.close()
+
+    def read(self, path: bytes) -> Contents | None:
         """Return what lies in a folder now, None if there is no such folder."""
         with self._reading[hash(path) % _STRIPES]:
             try:
-                with self._root.folder(path) as descriptor:
-                    started_ns, stat = time.time_ns(), os.fstat(descriptor)
-                    kept = self._recall(path)
-                    if kept and kept.is_as(stat):
-                        return kept
-                    folder = _scan(descriptor, stat, started_ns)
+                with self._root.folder(path) as folder:
+                    contents = self._renewed(path, folder)
+                    return self._read(path, folder) if contents is None else contents
             except OSError as error:
                 if error.errno not in ABSENT:
                     raise
+                self._keep(path, None)
                 return None
-            self._keep(path, folder)
-            return folder
 
-    def _recall(self, path: bytes) -> Folder | None:
+    def _renewed(self, path: bytes, folder: int) -> Contents | None:
+        """Return what is remembered, if it is as it was or it is known what changed."""
+        kept = self._recall(path)
+        if kept is None or kept.watch is None:
+            return kept.contents if kept and kept.rested and kept.is_as(os.fstat(folder)) else None
+        for _ in range(2):  # a change may be seen a moment before it is told
+            names, stat = self._take_changes(kept.watch), os.fstat(folder)
+            if names is None or stat.st_ino != kept.inode:
+                return None
+            if names:
+                return self._change(path, kept, folder, names)
+            if kept.is_as(stat):
+                return kept.contents
+        return None
+
+    def _change(self, path: bytes, kept: Kept, folder: int, names: set[bytes]) -> Contents:
+        try:
+            contents, stat = kept.contents.changed(folder, names), os.fstat(folder)
+        except BaseException:
+            self._keep(path, None)  # what changed was taken, and is not known any more
+            raise
+        self._keep(path, replace(kept, contents=contents, modified_ns=stat.st_mtime_ns))
+        return contents
+
+    def _read(self, path: bytes, folder: int) -> Contents:
+        self._keep(path, None)
+        watch = self._watch(folder) if has_more_than(folder, WORTH_WATCHING) else None
+        try:
+            started_ns, stat = time.time_ns(), os.fstat(folder)
+            contents = read_contents(folder)
+        except BaseException:
+            with self._lock:
+                self._unwatch(watch)
+            raise
+        rested = stat.st_mtime_ns + REST_NS < started_ns
+        self._keep(path, Kept(contents, stat.st_ino, stat.st_mtime_ns, rested, watch))
+        return contents
+
+    # --- what is remembered ---
+
+    def _recall(self, path: bytes) -> Kept | None:
         with self._lock:
             if path in self._kept:
                 self._kept.move_to_end(path)
             return self._kept.get(path)
 
-    def _keep(self, path: bytes, folder: Folder) -> None:
+    def _keep(self, path: bytes, kept: Kept | None) -> None:
+        """Remember a folder in place of what is remembered of it, if it is worth it and there is room."""
         with self._lock:
             old = self._kept.pop(path, None)
-            self._size -= old.size if old else 0
-            if folder.rested and len(folder) >= WORTH_KEEPING and folder.size <= self._budget:
-                self._kept[path] = folder
-                self._size += folder.size
+            if old:
+                self._forget(old, None if kept and kept.watch == old.watch else old.watch)
+            if kept and self._is_worth_keeping(kept):
+                self._kept[path] = kept
+                self._size += kept.contents.size
+            elif kept:
+                self._unwatch(kept.watch)
             while self._size > self._budget:
                 _, oldest = self._kept.popitem(last=False)
-                self._size -= oldest.size
+                self._forget(oldest, oldest.watch)
 
+    def _is_worth_keeping(self, kept: Kept) -> bool:
+        can_be_trusted = kept.rested or kept.watch is not None
+        return can_be_trusted and len(kept.contents) >= WORTH_KEEPING and kept.contents.size <= self._budget
 
-def _scan(descriptor: int, stat: os.stat_result, started_ns: int) -> Folder:
-    natural: list[bytes] = []
-    escaped: list[Escaped] = []
-    with os.scandir(descriptor) as entries:
-        for entry in entries:
-            is_folder = entry.is_dir(follow_symlinks=False)
-            if not is_folder and not entry.is_file(follow_symlinks=False):
-                continue
-            name = os.fsencode(entry.name)
-            added = piece(name, is_folder=is_folder)
-            if added is None:
-                continue
-            if name.startswith(RESERVED):
-                escaped.append(Escaped(added, name))
-            else:
-                natural.append(added)
-    return Folder(natural, escaped, stat, started_ns)
+    def _forget(self, kept: Kept, watch: int | None) -> None:
+        self._size -= kept.contents.size
+        self._unwatch(watch)
+
+    # --- what has changed ---
+
+    def _watch(self, folder: int) -> int | None:
+        with self._lock:
+            watch = self._watches.add(folder)
+            if watch is None or watch in self._changed:
+                return None  # in the latter case it is remembered by another path, which needs to be told
+            self._changed[watch] = set()
+            return watch
+
+    def _unwatch(self, watch: int | None) -> None:
+        if watch is not None and self._changed.pop(watch, self) is not self:
+            self._watches.remove(watch)
+
+    def _take_changes(self, watch: int) -> set[bytes] | None:
+        """Return the names that changed in a folder since it was asked the last time, None if that is not known."""
+        with self._lock:
+            for change in self._watches.changes():
+                for told in self._changed if change.watch is None else {change.watch} & self._changed.keys():
+                    self._changed[told] = self._with(self._changed[told], change.name)
+            names = self._changed.get(watch)
+            if names:
+                self._changed[watch] = set()
+            return names
+
+    def _with(self, names: set[bytes] | None, name: bytes) -> set[bytes] | None:
+        if names is None or not name or len(names) >= MOST_CHANGES:
+            return None
+        names.add(name)
+        return names

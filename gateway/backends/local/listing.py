@@ -9,8 +9,9 @@ from typing import Final, NamedTuple, Self
 
 from gateway.backends.assembly import behind, fold
 from gateway.backends.local import attributes, records
+from gateway.backends.local.contents import Contents, Escaped
 from gateway.backends.local.finding import seek
-from gateway.backends.local.folders import Folder, Folders
+from gateway.backends.local.folders import Folders
 from gateway.backends.local.kernel import FOLDER, READ
 from gateway.backends.local.names import LONGEST_KEY, goes_on, is_continued, piece, place
 from gateway.backends.local.names import folder as folder_of
@@ -77,7 +78,7 @@ class Walk:
         self._query = query
         self._prefix = _encoded(query.prefix)
         self._delimiter = _encoded(query.delimiter)
-        self._seen: dict[bytes, Folder | None] = {}
+        self._seen: dict[bytes, Contents | None] = {}
         self._open: tuple[bytes, int] | None = None
 
     def __enter__(self) -> Self:
@@ -130,16 +131,14 @@ class Walk:
             return
         if path not in self._seen:
             self._seen[path] = self._folders.read(path)
-        folder = self._seen[path]
-        if folder is None:
+        contents = self._seen[path]
+        if contents is None:
             return
         start = bound[len(prefix) :] if bound > prefix else b""
-        yield _natural(folder, path, prefix, folder.natural_from(start))
-        if folder.escaped:
-            *single, rest = folder.escaped_from(start)
-            for index in single:
-                yield _escaped(folder, path, prefix, slice(index, index + 1))
-            yield _escaped(folder, path, prefix, slice(rest, None))
+        yield _natural(contents.natural_from(start), path, prefix)
+        if contents.escaped:
+            for run in contents.escaped_from(start):
+                yield _escaped(run, path, prefix)
 
     def _folds(self, key: bytes) -> bool:
         """Say whether all that begins with `key` folds into one common prefix."""
@@ -216,18 +215,16 @@ class Walk:
         return descriptor
 
 
-def _natural(folder: Folder, path: bytes, prefix: bytes, start: int) -> Iterator[Entry]:
-    names = folder.natural
-    for index in range(start, len(names)):
-        name = names[index]
+def _natural(names: Iterator[bytes], path: bytes, prefix: bytes) -> Iterator[Entry]:
+    for name in names:
         if name.endswith(b"/"):
             yield Entry(prefix + name, path, name[:-1], is_folder=True)
         else:
             yield Entry(prefix + name, path, name, is_folder=False)
 
 
-def _escaped(folder: Folder, path: bytes, prefix: bytes, which: slice) -> Iterator[Entry]:
-    for added, name in folder.escaped[which]:
+def _escaped(run: Iterable[Escaped], path: bytes, prefix: bytes) -> Iterator[Entry]:
+    for added, name in run:
         yield Entry(prefix + added, path, name, is_folder=added.endswith(b"/") or goes_on(name))
 
 

@@ -105,9 +105,7 @@ def delete(root: Root, at: Address, conditions: Conditions) -> None:
 
     def remove() -> None:
         root.check_bucket(at.bucket)
-        known = _known(root, at) if conditions else None
-        if known:
-            conditions.check_write(at.key, known)
+        _check(root, at, conditions)
         _remove(root, at)
 
     _locked(root, at, remove)
