@@ -1,0 +1,173 @@
+"""Bodies on their way to the storage: in one request where the length is known, else step by step.
+
+https://cloud.google.com/storage/docs/uploads-downloads
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from secrets import token_hex
+from typing import Any, Final, NamedTuple
+
+from gateway.backends.gcs.client import UPLOAD, Client, Patience, Request
+from gateway.backends.gcs.names import bucket_path
+from gateway.backends.gcs.resources import FIELDS, Identity, identified
+from gateway.checksums import Digest
+from gateway.errors import InternalError, S3Error, ServiceUnavailable
+from gateway.storage import Address, Body
+
+CRC32C: Final = "CRC32C"
+
+
+class Draft(NamedTuple):
+    """An object that is to be written: what stands beside its bytes, its checksum's algorithm, over which version.
+
+    `over` is the generation that must be there, "0" for none, "" for any.
+    """
+
+    at: Address
+    resource: Mapping[str, Any]
+    algorithm: str
+    over: str = ""
+
+    def request(self, kind: str, headers: Mapping[str, str], *, name: str = "") -> Request:
+        """Return the request that begins the upload."""
+        query = {"uploadType": kind, "fields": FIELDS} | ({"name": name} if name else {})
+        if self.over:
+            query["ifGenerationMatch"] = self.over
+        return Request("POST", f"{UPLOAD}{bucket_path(self.at.bucket)}/o", self.at, query, headers=headers)
+
+    def identity(self, digest: Digest) -> Identity:
+        """Return what S3 calls the object whose bytes were digested."""
+        return Identity(digest.checksum(CRC32C).value, checksum=digest.checksum(self.algorithm))
+
+    def identified(self, digest: Digest) -> Mapping[str, Any]:
+        """Return the resource with all that is to be known; a CRC32C the storage knows by itself."""
+        return self.resource if self.algorithm == CRC32C else identified(self.resource, self.identity(digest))
+
+
+class Whole:
+    """A body that is small enough to be kept, so that it can be described before it is sent, and sent again."""
+
+    def __init__(self, body: Body, data: bytes | None = None) -> None:
+        self.digest = body.digest
+        self._body, self._data = body, data
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return len(self._data) if self._data is not None else self._body.size or 0
+
+    async def data(self) -> bytes:
+        """Return its bytes; they are not asked for before there is a connection to send them on."""
+        if self._data is None:
+            self._data = await self._body.read()
+        return self._data
+
+
+async def send_whole(client: Client, draft: Draft, whole: Whole) -> dict[str, Any]:
+    """Store a small object with all that is to be known of it, in one request; return its resource."""
+    frame = _Frame(draft)
+    empty = Digest()
+    for algorithm in whole.digest.algorithms:
+        empty.want(algorithm)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        data = await whole.data()
+        resource = {**draft.identified(whole.digest), "crc32c": whole.digest.checksum(CRC32C).value}
+        yield frame.head(resource) + data + frame.tail
+
+    as_long = {**draft.identified(empty), "crc32c": empty.checksum(CRC32C).value}
+    return await _post(client, frame.request(as_long, whole.size), pieces())
+
+
+async def send_stream(client: Client, draft: Draft, body: Body, size: int) -> dict[str, Any]:
+    """Store an object of any known size in one request, but for what only its end tells; return its resource."""
+    frame = _Frame(draft)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield frame.head(draft.resource)
+        async for piece in body:
+            yield piece
+        yield frame.tail
+
+    return await _post(client, frame.request(draft.resource, size), pieces())
+
+
+class _Frame:
+    """Metadata and bytes in one body. https://cloud.google.com/storage/docs/uploading-objects#rest-upload-objects."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft, self._boundary = draft, token_hex(16)
+        self.tail = f"\r\n--{self._boundary}--\r\n".encode()
+
+    def head(self, resource: Mapping[str, Any]) -> bytes:
+        described = json.dumps({**resource, "name": self._draft.at.key}, ensure_ascii=False)
+        return (
+            f"--{self._boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{described}\r\n"
+            f"--{self._boundary}\r\nContent-Type: {_type_of(resource)}\r\n\r\n"
+        ).encode()
+
+    def request(self, resource: Mapping[str, Any], size: int) -> Request:
+        headers = {
+            "Content-Type": f"multipart/related; boundary={self._boundary}",
+            "Content-Length": str(len(self.head(resource)) + size + len(self.tail)),
+        }
+        return self._draft.request("multipart", headers)
+
+
+def _type_of(resource: Mapping[str, Any]) -> str:
+    """Return the type of the framed bytes, where the resource names none that could stand in a header."""
+    named = str(resource.get("contentType", ""))
+    return named if named.isascii() and named.isprintable() and named else "application/octet-stream"
+
+
+async def _post(client: Client, request: Request, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
+    outgoing = _Outgoing(pieces, client.patience)
+    try:
+        async with asyncio.timeout(None) as outgoing.deadline, await client.respond(request, outgoing) as response:
+            return await client.document(request, response)
+    except TimeoutError as error:
+        raise (InternalError if outgoing.ended else ServiceUnavailable) from error
+    except S3Error:
+        if outgoing.failure:
+            raise outgoing.failure from None
+        raise
+    finally:
+        await outgoing.idle.wait()  # nobody but us may read on in the body
+
+
+class _Outgoing:
+    """The pieces as aiohttp takes them, with an end to its patience, which does not watch what it sends."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], patience: Patience) -> None:
+        self.deadline: asyncio.Timeout
+        self.failure: Exception | None = None
+        self.ended = False
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._pieces, self._patience = pieces, patience
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self.idle.clear()
+        self._expect(None)  # it is the client's turn, and its patience is watched elsewhere
+        try:
+            piece = await anext(self._pieces)
+        except StopAsyncIteration:
+            self.ended = True
+            self._expect(self._patience.answer)
+            raise
+        except Exception as error:
+            self.failure = error
+            raise
+        finally:
+            self.idle.set()
+        self._expect(self._patience.stall)
+        return piece
+
+    def _expect(self, seconds: float | None) -> None:
+        if not self.deadline.expired():
+            self.deadline.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)

@@ -1,0 +1,210 @@
+"""Writes of objects: put, copy, annotate, delete, each over the generation that its conditions were decided on."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from gateway.backends.gcs.client import API, Client, Request
+from gateway.backends.gcs.names import check_read, check_write, object_path
+from gateway.backends.gcs.reading import ATTEMPTS, body_of, look, open_object
+from gateway.backends.gcs.resources import (
+    FIELDS,
+    IDENTITY,
+    LABELS,
+    Found,
+    Identity,
+    describe,
+    found,
+    identified,
+    labels_written,
+)
+from gateway.backends.gcs.resumable import Steps, send_steps
+from gateway.backends.gcs.sending import CRC32C, Draft, Whole, send_stream, send_whole
+from gateway.conditions import Conditions
+from gateway.errors import ConditionalRequestConflict, InternalError, NoSuchKey, PreconditionFailed
+from gateway.storage import PIECE, Address, Body, ObjectInfo, ReadOptions, WriteOptions
+
+ABSENT: Final = "0"
+ANY: Final = ""
+
+
+async def put(client: Client, at: Address, body: Body, options: WriteOptions) -> ObjectInfo:
+    """Store an object."""
+    check_write(at)
+    draft = Draft(at, describe(options), options.checksum)
+    return (await store(client, draft, body, options.conditions)).info
+
+
+async def store(client: Client, draft: Draft, body: Body, conditions: Conditions) -> Found:
+    """Store a body, of whatever length."""
+    over = await expected(client, draft.at, conditions)
+    body.digest.want(CRC32C)
+    body.digest.want(draft.algorithm)
+    if body.size is not None and body.size > PIECE:
+        return await _once(client, draft._replace(over=over), body, conditions)
+    if body.size is not None:
+        return await _repeatedly(client, draft._replace(over=over), Whole(body), conditions)
+    steps = Steps(body)
+    first = await steps.next()
+    if steps.ended:
+        return await _repeatedly(client, draft._replace(over=over), Whole(body, first), conditions)
+    return await _once(client, draft._replace(over=over), body, conditions, (first, steps))
+
+
+async def expected(client: Client, at: Address, conditions: Conditions) -> str:
+    """Return over which generation conditions allow to write. Raises: PreconditionFailed, NoSuchKey."""
+    if not conditions:
+        return ANY
+    there = await find(client, at)
+    conditions.check_write(at.key, there.info if there else None)
+    return there.generation if there else ABSENT
+
+
+async def find(client: Client, at: Address) -> Found | None:
+    """Return an object as it is found, if it is."""
+    try:
+        return await look(client, at)
+    except NoSuchKey:
+        return None
+
+
+async def _repeatedly(client: Client, draft: Draft, whole: Whole, conditions: Conditions) -> Found:
+    for _ in range(ATTEMPTS):
+        try:
+            return found(await send_whole(client, draft, whole))
+        except PreconditionFailed:
+            draft = draft._replace(over=await expected(client, draft.at, conditions))
+    raise ConditionalRequestConflict
+
+
+async def _once(
+    client: Client, draft: Draft, body: Body, conditions: Conditions, begun: tuple[bytes, Steps] | None = None
+) -> Found:
+    """Store what cannot be sent again. Its end tells the checksum, which is added then."""
+    try:
+        if begun:
+            resource = await send_steps(client, draft, *begun)
+        else:
+            resource = await send_stream(client, draft, body, body.size or 0)
+    except PreconditionFailed as error:
+        await expected(client, draft.at, conditions)
+        raise ConditionalRequestConflict from error
+    identity = draft.identity(body.digest)
+    if resource.get("crc32c") != identity.crc32c:
+        await _take_back(client, draft.at, resource)
+        raise InternalError("What the storage received is not what was sent.")
+    return found(await _identify(client, draft, resource, identity))
+
+
+async def _take_back(client: Client, at: Address, resource: Mapping[str, Any]) -> None:
+    query = {"ifGenerationMatch": resource["generation"]}
+    await client.ask(Request("DELETE", API + object_path(at), at, query, again=True))
+
+
+async def _identify(client: Client, draft: Draft, resource: Mapping[str, Any], identity: Identity) -> Mapping[str, Any]:
+    """Add to an object what is known now; until then it is known by its MD5 and CRC32C, which are right as well."""
+    if draft.algorithm == CRC32C:
+        return resource
+    query = {"ifGenerationMatch": resource["generation"], "fields": FIELDS}
+    content = {"metadata": {IDENTITY: identity.written()}}
+    try:
+        return await client.ask(Request("PATCH", API + object_path(draft.at), draft.at, query, content, again=True))
+    except (PreconditionFailed, NoSuchKey):  # it has been replaced or deleted already
+        return identified(resource, identity)
+
+
+async def copy(client: Client, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
+    """Store the bytes of another object; they pass through here only where a checksum has to be made of them."""
+    check_write(to)
+    there = await _pinned(client, source, etag)
+    if _checksum_is_known(there, options.checksum):
+        return await _rewrite(client, source, to, options, there)
+    pinned = ReadOptions(conditions=Conditions(if_match=(etag,)))
+    async with open_object(client, source, pinned) as download:
+        return await put(client, to, body_of(download), options)
+
+
+async def _pinned(client: Client, source: Address, etag: str) -> Found:
+    there = await look(client, source)
+    if there.info.etag != etag:
+        raise PreconditionFailed
+    return there
+
+
+def _checksum_is_known(there: Found, algorithm: str) -> bool:
+    checksum = there.info.checksum
+    return algorithm == CRC32C or (checksum is not None and not checksum.composite and checksum.algorithm == algorithm)
+
+
+async def _rewrite(client: Client, source: Address, to: Address, options: WriteOptions, there: Found) -> ObjectInfo:
+    """Let the storage copy. https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite."""
+    content = _described(there, options)
+    url = f"{API}{object_path(source)}/rewriteTo{object_path(to)}"
+    for _ in range(ATTEMPTS):
+        over = await expected(client, to, options.conditions)
+        query = {"sourceGeneration": there.generation} | ({"ifGenerationMatch": over} if over else {})
+        try:
+            return found(await _rewritten(client, Request("POST", url, to, query, content, again=True))).info
+        except PreconditionFailed:
+            continue
+        except NoSuchKey:
+            await _pinned(client, source, there.info.etag)  # it may have changed, with another etag or the same
+            there = await look(client, source)
+    raise ConditionalRequestConflict
+
+
+async def _rewritten(client: Client, request: Request) -> Mapping[str, Any]:
+    token: dict[str, str] = {}
+    while True:
+        answer = await client.ask(request._replace(query={**request.query, **token}))
+        if answer.get("done"):
+            resource: Mapping[str, Any] = answer["resource"]
+            return resource
+        token = {"rewriteToken": answer["rewriteToken"]}
+
+
+def _described(there: Found, options: WriteOptions) -> Mapping[str, Any]:
+    """Return the resource of a copy. Of parts it tells nothing, but without an MD5 it keeps its ETag."""
+    etag = "" if "md5Hash" in there.resource else there.info.etag
+    checksum = there.info.checksum if options.checksum != CRC32C else None
+    described = describe(options)
+    if not etag and not checksum:
+        return described
+    return identified(described, Identity(there.resource["crc32c"], etag, checksum))
+
+
+async def annotate(client: Client, at: Address, labels: Mapping[str, str]) -> None:
+    """Replace the labels of an object."""
+    check_read(at)
+    content = {"metadata": {LABELS: labels_written(labels) if labels else None}}
+    await client.ask(Request("PATCH", API + object_path(at), at, {"fields": "generation"}, content, again=True))
+
+
+async def delete(client: Client, at: Address, conditions: Conditions) -> None:
+    """Delete an object, if it is there."""
+    if conditions:
+        await _delete_as_found(client, at, conditions)
+        return
+    with suppress(NoSuchKey):
+        check_read(at)
+        await remove(client, at)
+
+
+async def _delete_as_found(client: Client, at: Address, conditions: Conditions) -> None:
+    for _ in range(ATTEMPTS):
+        there = await find(client, at)
+        conditions.check_write(at.key, there.info if there else None)
+        if there is None:
+            return
+        try:
+            await remove(client, at, there.generation)
+        except (PreconditionFailed, NoSuchKey):
+            continue
+        return
+    raise ConditionalRequestConflict
+
+
+async def remove(client: Client, at: Address, generation: str = ANY) -> None:
+    """Delete an object of any name, that generation if one is given. Raises: PreconditionFailed, NoSuchKey."""
+    query = {"ifGenerationMatch": generation} if generation else {}
+    await client.ask(Request("DELETE", API + object_path(at), at, query))
