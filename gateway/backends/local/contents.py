@@ -27,14 +27,18 @@ class Part(NamedTuple):
 
 
 class Names:
-    """Sorted names without a NUL in them. They never change: what is made of them shares most of their memory."""
+    """Sorted names without a NUL in them. They never change: what is made of them shares most of their memory.
 
-    __slots__ = ("_firsts", "_length", "_parts")
+    `size` is how many bytes of it they take, roughly.
+    """
+
+    __slots__ = ("_firsts", "_length", "_parts", "size")
 
     def __init__(self, parts: Iterable[Part], length: int) -> None:
         self._parts = list(parts)
         self._firsts = [part.first for part in self._parts]
         self._length = length
+        self.size = sum(map(len, self._firsts)) + sum(len(part.joined) + _OVERHEAD for part in self._parts)
 
     @classmethod
     def of(cls, names: Iterable[bytes]) -> Self:
@@ -44,11 +48,6 @@ class Names:
 
     def __len__(self) -> int:
         return self._length
-
-    @property
-    def size(self) -> int:
-        """How many bytes of memory they take, roughly."""
-        return sum(len(part.first) + len(part.joined) + _OVERHEAD for part in self._parts)
 
     def start_at(self, start: bytes) -> Iterator[bytes]:
         """Yield the names from `start` on, that one included."""
@@ -90,22 +89,21 @@ class Escaped(NamedTuple):
 
 
 class Contents:
-    """What lies in a folder. A folder in it ends in a slash. It never changes: a change makes another."""
+    """What lies in a folder. A folder in it ends in a slash. It never changes: a change makes another.
 
-    __slots__ = ("_lengths", "escaped", "natural")
+    `size` is how many bytes of memory it takes, roughly.
+    """
+
+    __slots__ = ("_lengths", "escaped", "natural", "size")
 
     def __init__(self, natural: Names, escaped: Iterable[Escaped]) -> None:
         self.natural = natural
         self.escaped = sorted(escaped)
+        self.size = natural.size + sum(2 * len(entry.name) + 200 for entry in self.escaped)
         self._lengths = {len(entry.piece) for entry in self.escaped if goes_on(entry.name)}
 
     def __len__(self) -> int:
         return len(self.natural) + len(self.escaped)
-
-    @property
-    def size(self) -> int:
-        """How many bytes of memory it takes, roughly."""
-        return self.natural.size + sum(2 * len(entry.name) + 200 for entry in self.escaped)
 
     def natural_from(self, start: bytes) -> Iterator[bytes]:
         """Yield what is natural and may hold keys from `start` on: a folder in which `start` lies counts."""
