@@ -148,8 +148,10 @@ class Connection(BaseProtocol):
             _release(self._waiter)
         elif data and self._waiter is not None and self._expired != self._slow_headers:
             self._watch(self.limits.header_timeout, self._slow_headers)
-        if upgraded:
-            self.finished = True  # an upgrade that S3 does not know: this request is answered, and then it is over
+        if upgraded or (messages and messages[-1][0].upgrade and data.find(b"\r\n\r\n") + 4 != len(data)):
+            self.finished = (
+                True  # S3 knows no upgrade, and what comes behind one is lost: it is the last to be answered
+            )
         if len(self._queue) >= PIPELINED and not self._buffer_paused:
             self._pause_reading_for_buffer()
 
@@ -177,6 +179,11 @@ class Connection(BaseProtocol):
             self._task.cancel()
 
     # --- what the exchange of request and answer needs ---
+
+    @property
+    def is_over(self) -> bool:
+        """True where no request follows the one that is being answered."""
+        return self.finished or (self.half_closed and not self._queue)
 
     def send(self, data: bytes) -> None:
         """Have `data` sent; `drain` waits for it where much is sent."""
@@ -240,7 +247,7 @@ class Connection(BaseProtocol):
         while (exchange := await self._next()) is not None:
             self.deadline = NEVER
             await self._listener.handle(exchange)
-            if exchange.closing or not await self._skip(exchange.payload):
+            if exchange.closing or not await self._is_taken() or not await self._skip(exchange.payload):
                 break
             if not self._queue:
                 self._watch(self.limits.idle_timeout, self.abort)
@@ -252,7 +259,7 @@ class Connection(BaseProtocol):
             self.transport.close()
 
     async def _next(self) -> Exchange | None:
-        if not self._queue and not self.finished:
+        if not self._queue and not self.finished and not self.half_closed:
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
@@ -272,6 +279,14 @@ class Connection(BaseProtocol):
         self.data_received(b"")
         if len(self._queue) < PIPELINED:
             self._resume_reading_for_buffer()
+
+    async def _is_taken(self) -> bool:
+        """Wait for a client that lets its answers pile up; False if it does not take them."""
+        try:
+            await self.drain()
+        except ClientGoneError:
+            return False
+        return True
 
     async def _skip(self, payload: StreamReader) -> bool:
         """Read what is left of a body, so that the next request can be found behind it; False if that failed."""

@@ -85,7 +85,7 @@ class Exchange:
     def decide_closing(self) -> bool:
         """Decide, and remember, whether the answer about to be written is the last of its connection."""
         connection, request = self.connection, self.request
-        if isinstance(request, S3Error) or request.should_close or connection.finished or connection.half_closed:
+        if isinstance(request, S3Error) or request.should_close or connection.is_over:
             self.closing = True
         elif not self.closing:
             self.closing = not self.payload.is_eof() and (self._waits() or self._missing(request) > self.skippable)
