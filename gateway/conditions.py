@@ -64,6 +64,7 @@ class Conditions:
 
         If-Match where nothing is says NoSuchKey:
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
         """
         if self.if_match:
             if info is None:

@@ -331,7 +331,11 @@ class Backend(Protocol):
         """
 
     async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:
-        """Delete an object; that there is none is no error. Raises: PreconditionFailed."""
+        """Delete an object; that there is none is no error without a condition.
+
+        Raises: PreconditionFailed, NoSuchKey (If-Match where nothing is).
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
+        """
 
     async def list_objects(self, bucket: str, query: ListQuery) -> ListPage:
         """Return a page of objects and common prefixes, never more items than `query.limit`."""
@@ -361,8 +365,8 @@ class Backend(Protocol):
     async def complete_upload(self, upload: Upload, parts: Sequence[Part], completion: Completion) -> ObjectInfo:
         """Make the object of the given parts, in the given order, at once and whole; the upload is gone then.
 
-        Of each part the number and the etag are compared, and the checksum if it is given. After an error the upload
-        is as before. Raises: NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall (a part under 5 MiB that
+        Of each part the number and the etag are compared, and the checksum if it is given, as it must be where a
+        composite one was asked for. After an error the upload is as before. Raises: NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall (a part under 5 MiB that
         is not the last), BadDigest, InvalidRequest, PreconditionFailed, NoSuchKey.
         """
 

@@ -65,6 +65,11 @@ def _chosen(stored: Mapping[int, Part], info: UploadInfo, claimed: Sequence[Part
     if any(number >= following for number, following in pairwise(numbers)):
         raise InvalidPartOrder(UploadId=info.upload.id)
     for claim in claimed:
+        if info.options.composite and claim.checksum is None:
+            raise InvalidRequest(
+                f"The upload was created using a {info.options.checksum.lower()} checksum. The complete request must "
+                f"include the checksum for each part. It was missing for part {claim.number} in the request.",
+            )
         if not _is_claimed(stored.get(claim.number), claim):
             raise InvalidPart(UploadId=info.upload.id, PartNumber=str(claim.number), ETag=claim.etag)
     parts = [stored[number] for number in numbers]

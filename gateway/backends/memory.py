@@ -123,9 +123,9 @@ class Memory:
 
     async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:
         objects = self._bucket(at.bucket).objects
-        if at.key in objects:
-            conditions.check_write(at.key, objects[at.key].info)
-            del objects[at.key]
+        found = objects.get(at.key)
+        conditions.check_write(at.key, found.info if found else None)
+        objects.pop(at.key, None)
 
     async def list_objects(self, bucket: str, query: ListQuery) -> ListPage:
         objects = self._bucket(bucket).objects

@@ -35,7 +35,7 @@ async def complete_multipart_upload(service: Service, call: Call) -> Answer:
     """
     verify_md5(call)
     completion = _completion(call)
-    await require_conditions(call, completion.conditions)
+    await require_conditions(call, call.address, completion.conditions)
     parts = await _parts(call)
     return await answer_in_time(call, _complete(service, call, parts, completion))
 

@@ -56,7 +56,7 @@ async def copy_object(service: Service, call: Call) -> Answer:
     if keep and source == call.address and REDIRECT not in call.headers:
         raise InvalidRequest(_ONTO_ITSELF)
     await _may_read(service, call, source)
-    await require_conditions(call, options.conditions)
+    await require_conditions(call, call.address, options.conditions)
 
     async def copy(info: ObjectInfo) -> ObjectInfo:
         _limit(info.size)

@@ -17,6 +17,7 @@ from gateway.errors import (
 from gateway.message import Answer, Call
 from gateway.operations import xml
 from gateway.operations.checksumming import verify_body
+from gateway.operations.headers import require_conditions
 from gateway.operations.listing import NULL_VERSION
 from gateway.operations.service import Service
 from gateway.storage import Address
@@ -45,7 +46,7 @@ class Wish(NamedTuple):
 async def delete_objects(service: Service, call: Call) -> Answer:
     """Delete up to a thousand objects; what fails is told key by key, in the order of the request.
 
-    The body must carry a checksum of any kind; a condition takes the right to read the object.
+    The body must carry a checksum of any kind.
     Raises: InvalidRequest (no checksum), BadDigest, MalformedXML, NoSuchBucket.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
@@ -100,8 +101,7 @@ async def _delete(service: Service, call: Call, wish: Wish) -> S3Error | None:
     at = Address(call.bucket, wish.key)
     try:
         await call.require("delete", at)
-        if wish.conditions.if_match:
-            await call.require("read", at)  # a condition tells of the object
+        await require_conditions(call, at, wish.conditions)
         _check(wish)
         await service.storage.delete(at, wish.conditions)
     except S3Error as failure:

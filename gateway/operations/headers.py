@@ -17,7 +17,7 @@ from gateway.operations import acl
 from gateway.operations.checksumming import headers_of
 from gateway.operations.metadata import METADATA, OCTETS, REDIRECT, STORED, mail_safe, stored_headers, user_metadata
 from gateway.operations.service import Service
-from gateway.storage import ObjectInfo, ReadOptions, WriteOptions
+from gateway.storage import Address, ObjectInfo, ReadOptions, WriteOptions
 
 PARTS: Final = 10_000
 BODY_LIMIT: Final = 5 * 1024**3  # of one request: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
@@ -105,13 +105,14 @@ def write_conditions(call: Call) -> Conditions:
     return Conditions(_tags(call, "if-match"), _tags(call, "if-none-match", weak=True))
 
 
-async def require_conditions(call: Call, when: Conditions) -> None:
+async def require_conditions(call: Call, at: Address, when: Conditions) -> None:
     """Raise AccessDenied where the caller may not read what a condition tells of: what the object's ETag is.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html#conditional-write-permissions
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
     """
-    if when.if_match or any(tag != "*" for tag in when.if_none_match):
-        await call.require("read", call.address)
+    if any(tag != "*" for tag in (*when.if_match, *when.if_none_match)):
+        await call.require("read", at)
 
 
 def write_options(

@@ -1,5 +1,7 @@
 """PutObject, GetObject, HeadObject and DeleteObject."""
 
+from dataclasses import replace
+
 from gateway.checksums import Checksum
 from gateway.errors import AccessDenied, InvalidRange, NoSuchKey, S3Error
 from gateway.message import Answer, Call
@@ -20,7 +22,7 @@ async def put_object(service: Service, call: Call) -> Answer:
     """Store the body. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html."""
     limit_body(call)
     options = write_options(service, call, verify_body(call))
-    await require_conditions(call, options.conditions)
+    await require_conditions(call, call.address, options.conditions)
     info = await service.storage.put(call.address, call.body, options)
     return Answer(headers={"ETag": f'"{info.etag}"', **headers_of(info.checksum)})
 
@@ -57,7 +59,7 @@ async def head_object(service: Service, call: Call) -> Answer:
 async def delete_object(service: Service, call: Call) -> Answer:
     """Delete the object. https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html."""
     conditions = write_conditions(call)
-    await require_conditions(call, conditions)
+    await require_conditions(call, call.address, conditions)
     await service.storage.delete(call.address, conditions)
     return Answer(204)
 
@@ -90,9 +92,13 @@ def _described(call: Call, info: ObjectInfo, options: ReadOptions, span: tuple[i
 
 
 def _checksum(info: ObjectInfo, options: ReadOptions, span: tuple[int, int]) -> Checksum | None:
-    """Return the checksum of just these bytes, where one is known: a client would compare any other with them."""
+    """Return the checksum of just these bytes, where one is known: a client would compare any other with them.
+
+    Its type is told as that of the object.
+    """
     if options.part is not None and info.part_count:
-        return info.parts[options.part - 1].checksum if info.parts else None
+        part = info.parts[options.part - 1].checksum if info.parts else None
+        return replace(part, composite=info.checksum.composite) if part and info.checksum else part
     return info.checksum if span == (0, info.size) else None
 
 

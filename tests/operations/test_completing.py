@@ -43,10 +43,16 @@ async def begun(service, *data, **options):
     ]
 
 
-def document(parts):
+def document(parts, *, checksums=False):
     return "".join(
-        f"<Part><PartNumber>{part.number}</PartNumber><ETag>&quot;{part.etag}&quot;</ETag></Part>" for part in parts
+        f"<Part><PartNumber>{part.number}</PartNumber><ETag>&quot;{part.etag}&quot;</ETag>"
+        f"{checksum(part.checksum) if checksums else ''}</Part>"
+        for part in parts
     )
+
+
+def checksum(one):
+    return f"<Checksum{one.algorithm}>{one.value}</Checksum{one.algorithm}>"
 
 
 def asked(upload, parts, headers=None, **more):
@@ -92,11 +98,11 @@ async def test_a_location_names_the_host_that_was_asked(service):
 
 async def test_a_composite_checksum_is_told_and_compared(service):
     upload, parts = await begun(service, FIRST, SECOND, checksum="CRC32", composite=True)
-    whole = composite([crc32(FIRST), crc32(SECOND)]).value
+    whole, listed = composite([crc32(FIRST), crc32(SECOND)]).value, document(parts, checksums=True)
     with pytest.raises(BadDigest):
-        await complete(service, upload, parts, {"x-amz-checksum-crc32": crc32(b"other").value})
+        await complete(service, upload, listed, {"x-amz-checksum-crc32": crc32(b"other").value})
     headers = {"x-amz-checksum-crc32": whole, "x-amz-checksum-type": "COMPOSITE", "x-amz-mp-object-size": "5242883"}
-    told = await complete(service, upload, parts, headers)
+    told = await complete(service, upload, listed, headers)
     assert (told["ChecksumCRC32"], told["ChecksumType"]) == (whole, "COMPOSITE")
     assert whole.endswith("-2")
 
@@ -121,7 +127,14 @@ async def test_a_checksum_of_another_type_than_the_uploads_is_refused(service):
 async def test_a_checksum_of_the_whole_that_is_none_is_a_mismatch(service, value):
     upload, parts = await begun(service, SECOND, checksum="SHA256", composite=True)
     with pytest.raises(BadDigest):
-        await complete(service, upload, parts, {"x-amz-checksum-sha256": value})
+        await complete(service, upload, document(parts, checksums=True), {"x-amz-checksum-sha256": value})
+
+
+async def test_a_composite_checksum_takes_that_of_each_part(service):
+    upload, parts = await begun(service, FIRST, SECOND, checksum="SHA256", composite=True)
+    with pytest.raises(InvalidRequest, match="It was missing for part 2 in the request"):
+        await complete(service, upload, document(parts[:1], checksums=True) + document(parts[1:]))
+    await complete(service, upload, document(parts, checksums=True))
 
 
 async def test_checksums_of_parts_are_compared(service):
@@ -245,7 +258,8 @@ async def test_conditions_are_decided_when_the_object_appears(service):
 
 async def test_asking_again_is_answered_the_same(service):
     upload, parts = await begun(service, FIRST, SECOND, checksum="SHA1", composite=True)
-    assert await complete(service, upload, parts) == await complete(service, upload, parts)
+    listed = document(parts, checksums=True)
+    assert await complete(service, upload, listed) == await complete(service, upload, listed)
 
 
 async def test_asking_again_does_not_take_another_object_for_the_one_that_was_made(service):

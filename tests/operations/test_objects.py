@@ -214,6 +214,7 @@ async def test_a_part_is_answered_with_its_bytes_and_its_checksum(service):
     running = ALGORITHMS["CRC32"].new()
     running.update(b"BBB")
     assert told["ChecksumCRC32"] == Checksum.of("CRC32", running.digest()).value
+    assert told["ChecksumType"] == "COMPOSITE"
     answer = await head(service, query="?partNumber=1")
     assert (answer.status, answer.length) == (206, 5 * MIB)
     assert as_botocore("HeadObject", answer)["PartsCount"] == 2
@@ -318,6 +319,19 @@ async def test_a_conditional_deletion_deletes_only_what_it_knows(service):
         await delete_object(service, call("DELETE", PATH, headers={"If-Match": "other"}))
     assert await stored(service) == DATA
     await delete_object(service, call("DELETE", PATH, headers={"If-Match": etag}))
+    with pytest.raises(NoSuchKey):
+        await head(service)
+
+
+@pytest.mark.parametrize("etag", ["*", "other"])
+async def test_a_conditional_deletion_of_what_is_not_there_says_so(service, etag):
+    with pytest.raises(NoSuchKey):
+        await delete_object(service, call("DELETE", PATH, headers={"If-Match": etag}))
+
+
+async def test_a_condition_on_being_there_takes_no_right_to_read(service):
+    await put(service)
+    await delete_object(service, call("DELETE", PATH, headers={"If-Match": "*"}, authorize=denying("key")))
     with pytest.raises(NoSuchKey):
         await head(service)
 

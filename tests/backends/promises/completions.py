@@ -188,10 +188,17 @@ class CompletionPromises:
         await storage.complete_upload(upload, parts, Completion(Conditions(if_none_match=("*",))))
 
     async def test_only_number_and_etag_of_a_part_must_be_claimed(self, storage, bucket):
-        upload = await storage.create_upload(Address(bucket, "key"), WriteOptions(checksum="CRC32", composite=True))
+        upload = await storage.create_upload(Address(bucket, "key"), WriteOptions(checksum="CRC32"))
         await uploaded(storage, upload, PARTS)
         claimed = [Part(number, etag(data), 0) for number, data in PARTS]
         assert (await storage.complete_upload(upload, claimed, Completion())).size == len(WHOLE)
+
+    async def test_a_composite_checksum_takes_the_checksum_of_each_part(self, storage, bucket):
+        upload = await storage.create_upload(Address(bucket, "key"), WriteOptions(checksum="SHA256", composite=True))
+        first, *others = await uploaded(storage, upload, PARTS)
+        with pytest.raises(InvalidRequest):
+            await storage.complete_upload(upload, [replace(first, checksum=None), *others], Completion())
+        assert (await storage.complete_upload(upload, [first, *others], Completion())).size == len(WHOLE)
 
     async def test_of_many_uploads_that_want_the_key_absent_exactly_one_completes(self, storage, bucket):
         at = Address(bucket, "key")

@@ -225,9 +225,10 @@ class WriteConditionPromises:
             with pytest.raises(NoSuchKey):
                 await storage.head(at)
 
-    async def test_a_conditional_deletion_of_nothing_is_no_error(self, storage, bucket):
-        await storage.delete(Address(bucket, "key"), PRESENT)
-        await storage.delete(Address(bucket, "key"), Conditions(if_match=(IS,)))
+    @pytest.mark.parametrize("conditions", [PRESENT, Conditions(if_match=(IS,))])
+    async def test_a_deletion_that_must_match_names_a_missing_key(self, storage, bucket, conditions):
+        with pytest.raises(NoSuchKey):
+            await storage.delete(Address(bucket, "key"), conditions)
 
     async def test_of_a_deletion_and_a_replacement_of_one_version_one_wins(self, storage, bucket):
         at, of_this = Address(bucket, "key"), Conditions(if_match=(IS,))
