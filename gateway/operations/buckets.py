@@ -17,7 +17,7 @@ from gateway.errors import (
 from gateway.message import Answer, Call, Caller
 from gateway.operations import acl, paging, xml
 from gateway.operations.service import Service
-from gateway.storage import BucketInfo
+from gateway.storage import Address, BucketInfo
 
 US_EAST_1: Final = "us-east-1"  # the region that S3 names by an empty LocationConstraint
 _IRELAND: Final = "eu-west-1"
@@ -63,7 +63,7 @@ async def create_bucket(service: Service, call: Call) -> Answer:
     """Create a bucket that belongs to the caller.
 
     No ACL says who may: the rights of the key alone count, so that a name that is taken is told as such. One's own
-    bucket may be created again in us-east-1, which changes nothing; elsewhere that is an error.
+    bucket may be created again in us-east-1, which sets its ACL anew; elsewhere that is an error.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
     """
     name = call.bucket
@@ -76,10 +76,13 @@ async def create_bucket(service: Service, call: Call) -> Answer:
     try:
         await service.storage.create_bucket(name, labels)
     except BucketAlreadyExists:
-        if acl.bucket_owner(await service.storage.head_bucket(name), call).id != labels["owner"]:
+        there = await service.storage.head_bucket(name)
+        if acl.bucket_owner(there, call).id != labels["owner"]:
             raise
         if service.region != US_EAST_1:
             raise BucketAlreadyOwnedByYou(BucketName=name) from None
+        if service.keeps_acls(name):
+            await service.storage.annotate(Address(name), {**there.labels, **labels})
     return Answer(headers={"Location": f"/{name}"})
 
 

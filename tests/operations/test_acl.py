@@ -116,7 +116,7 @@ async def test_the_owner_has_full_control_and_nobody_else_where_acls_are_disable
 )
 async def test_a_canned_acl_is_told_as_the_grants_it_stands_for(label, others):
     answer = await get(await of_bob(label=label), "/bucket/key?acl")
-    assert grants(answer) == [("bob-id", "FULL_CONTROL"), *others]
+    assert grants(answer) == [*others, ("bob-id", "FULL_CONTROL")]
     assert parsed(answer)["Owner"] == {"ID": "bob-id", "DisplayName": "Bob"}
 
 

@@ -66,6 +66,15 @@ async def test_ones_own_bucket_may_be_created_again_in_us_east_1_and_stays_as_it
         await create(service(of.storage, region="eu-west-1"))
 
 
+async def test_creating_ones_own_bucket_again_sets_its_acl_anew():
+    of = service(acls=["bucket"])
+    for acl in ("public-read", "authenticated-read"):
+        await create(of, headers={"x-amz-acl": acl})
+        assert (await of.storage.head_bucket("bucket")).labels["acl"] == acl
+    await create(of)
+    assert (await of.storage.head_bucket("bucket")).labels["acl"] == "private"
+
+
 async def test_the_bucket_of_someone_else_exists_already():
     for region in ("us-east-1", "eu-west-1"):
         of = await bucket(service(region=region))
