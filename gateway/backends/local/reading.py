@@ -39,7 +39,12 @@ class Reading:
         return download
 
     async def __aexit__(self, *_: object) -> None:
-        self._close()
+        if self._descriptor < 0:
+            return
+        if os.fstat(self._descriptor).st_nlink:
+            self._close()
+        else:
+            await self._threads.surely(self._close)  # the last to hold a deleted file frees its blocks
 
     def _at_once(self) -> Download | None:
         """Open the object if all that is needed of it is in memory."""
@@ -67,7 +72,9 @@ class Reading:
             info = replace(info, parts=parts)
         if stop - start > SMALL:
             return Download(info, start, stop, File(self._descriptor, start))
-        return Download(info, start, stop, read(self._descriptor, start, stop - start))
+        content = read(self._descriptor, start, stop - start)
+        self._close()
+        return Download(info, start, stop, content)
 
     def _close(self) -> None:
         if self._descriptor >= 0:

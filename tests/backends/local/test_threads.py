@@ -1,0 +1,84 @@
+"""Whoever is cancelled goes on only when the thread that works for him is done."""
+
+import asyncio
+import errno
+import threading
+
+import pytest
+
+from gateway.backends.local.threads import Threads
+from gateway.errors import ServiceUnavailable
+
+
+@pytest.fixture
+async def threads():
+    threads = Threads("test", 1)
+    yield threads
+    await threads.close()
+
+
+class Work:
+    """Work that ends when it is told to."""
+
+    def __init__(self):
+        self.begun, self.may_end = threading.Event(), threading.Event()
+        self.is_done = False
+
+    def __call__(self):
+        self.begun.set()
+        assert self.may_end.wait(10)
+        self.is_done = True
+
+
+async def test_a_cancelled_caller_waits_for_its_thread(threads):
+    work = Work()
+    caller = asyncio.create_task(threads.run(work))
+    await asyncio.to_thread(work.begun.wait)
+    for _ in range(3):
+        caller.cancel()
+        await asyncio.wait([caller], timeout=0.05)
+        assert not caller.done()
+    work.may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert work.is_done
+
+
+async def test_what_did_not_begin_before_it_was_cancelled_never_does(threads):
+    busy, waiting = Work(), Work()
+    waiting.may_end.set()
+    first = asyncio.create_task(threads.run(busy))
+    await asyncio.to_thread(busy.begun.wait)
+    second = asyncio.create_task(threads.run(waiting))
+    await asyncio.sleep(0)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    busy.may_end.set()
+    await first
+    assert not waiting.begun.is_set()
+
+
+async def test_what_must_be_done_is_done_though_the_caller_is_cancelled_before_it_begins(threads):
+    busy, needed = Work(), Work()
+    needed.may_end.set()
+    first = asyncio.create_task(threads.run(busy))
+    await asyncio.to_thread(busy.begun.wait)
+    second = asyncio.create_task(threads.surely(needed))
+    await asyncio.sleep(0)
+    second.cancel()
+    busy.may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    await first
+    assert needed.is_done
+
+
+async def test_an_error_of_the_system_is_told_in_the_words_of_s3(threads):
+    def fail():
+        raise OSError(errno.EIO, "broken", "/where/our/files/are")
+
+    for call in (threads.run(fail), threads.surely(fail)):
+        with pytest.raises(ServiceUnavailable) as caught:
+            await call
+        assert "/where" not in str(caught.value)
