@@ -132,11 +132,13 @@ class Local:
             await self._steps(copy.steps())
             return await self._run(store)
 
-    async def annotate(self, at: Address, labels: Mapping[str, str]) -> None:
+    async def annotate(
+        self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None
+    ) -> None:
         if at.key:
-            await self._run(writing.annotate, self._root, at, labels)
+            await self._run(writing.annotate, self._root, at, labels, was)
         else:
-            await self._run(buckets.annotate, self._root, at.bucket, labels)
+            await self._run(buckets.annotate, self._root, at.bucket, labels, was)
 
     async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:
         await self._run(writing.delete, self._root, at, conditions)

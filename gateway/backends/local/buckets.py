@@ -73,11 +73,12 @@ def delete(root: Root, bucket: str) -> None:
         left.extend(_clear_beside(root, bucket))
 
 
-def annotate(root: Root, bucket: str, labels: Mapping[str, str]) -> None:
-    """Replace the labels of a bucket."""
+def annotate(root: Root, bucket: str, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
+    """Replace the labels of a bucket. Raises: NoSuchBucket, PreconditionFailed."""
     root.bucket(bucket)
     with root.locks.hold([bucket_lock(bucket)]):
         info = head(root, bucket)
+        check_labels(info.labels, was)
         _note(root, bucket, labels, info.created)
 
 

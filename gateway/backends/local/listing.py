@@ -4,7 +4,8 @@ import heapq
 import os
 import stat as modes
 from collections.abc import Iterable, Iterator
-from itertools import count, islice
+from contextlib import suppress
+from itertools import count
 from typing import Final, NamedTuple, Self
 
 from gateway.backends.assembly import behind, fold
@@ -18,7 +19,7 @@ from gateway.backends.local.names import folder as folder_of
 from gateway.backends.local.root import Root
 from gateway.storage import Address, ListPage, ListQuery, ObjectInfo
 
-_GLANCE: Final = 32  # entries of a folder that are looked at to see whether there is an object in it
+_GLANCE: Final = 8  # entries of a folder that are looked at to see whether there is an object in it
 
 
 def list_objects(root: Root, folders: Folders, bucket: str, query: ListQuery) -> ListPage:
@@ -148,19 +149,22 @@ class Walk:
         """Return some file in a folder, None if there is none, or `entry` itself where a glance does not tell."""
         waiting, is_sure = [entry], True
         while waiting:
-            inner = waiting.pop()
-            try:
-                with self._root.folder(inner.path) as folder, os.scandir(folder) as entries:
-                    glance = list(islice(_entries_of(inner, entries), _GLANCE))
-            except FileNotFoundError:
-                continue
-            is_sure = is_sure and len(glance) < _GLANCE
-            for found in glance:
-                if found.is_folder:
+            for found in self._glance(waiting.pop()):
+                if found is None:
+                    is_sure = False
+                elif found.is_folder:
                     waiting.append(found)
                 elif self._is_object(found):
                     return found
         return None if is_sure else entry
+
+    def _glance(self, folder: Entry) -> Iterator[Entry | None]:
+        """Yield some entries of a folder, as they come; None stands for the rest."""
+        with suppress(FileNotFoundError), self._root.folder(folder.path) as opened, os.scandir(opened) as entries:
+            for number, entry in enumerate(_entries_of(folder, entries)):
+                yield entry if number < _GLANCE else None
+                if number == _GLANCE:
+                    return
 
     def _is_object(self, entry: Entry) -> bool:
         """Look at a file; what is known of it is `found` then."""

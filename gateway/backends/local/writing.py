@@ -111,12 +111,13 @@ def delete(root: Root, at: Address, conditions: Conditions) -> None:
     _locked(root, at, remove)
 
 
-def annotate(root: Root, at: Address, labels: Mapping[str, str]) -> None:
-    """Replace the labels of an object. Raises: NoSuchKey, NoSuchBucket."""
+def annotate(root: Root, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
+    """Replace the labels of an object. Raises: NoSuchKey, NoSuchBucket, PreconditionFailed."""
 
     def note() -> None:
         found = find(root, at)
         try:
+            check_labels(found.info.labels, was)
             _note(root, at, found, replace(found.info, labels=dict(labels)))
         finally:
             os.close(found.descriptor)
