@@ -24,7 +24,7 @@ serve: setup  ## run the gateway on its embedded default (objects in ./data)
 
 .PHONY: test
 test: setup  ## run the tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto $(ARGS)
 
 .PHONY: test-clients
 test-clients: setup  ## set up the real clients in .clients and run their tests
