@@ -324,10 +324,11 @@ class Backend(Protocol):
         The source must still have `etag`, else PreconditionFailed. Raises: NoSuchKey, and as `put`.
         """
 
-    async def annotate(self, at: Address, labels: Mapping[str, str]) -> None:
+    async def annotate(self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
         """Replace the labels of an object, or of a bucket if the key is empty. Nothing else changes.
 
-        Raises: NoSuchKey.
+        With `was` the labels must still be these when they are replaced, else PreconditionFailed: so that what was
+        decided by them is not done to what somebody else has put there meanwhile. Raises: NoSuchKey.
         """
 
     async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:

@@ -18,6 +18,7 @@ from gateway.errors import (
     InvalidRange,
     InvalidRequest,
     MalformedXML,
+    PreconditionFailed,
 )
 from gateway.storage import Completion, ListQuery, Part, PartPage, ReadOptions, UploadInfo, UploadPage, UploadQuery
 
@@ -234,6 +235,12 @@ def _place(info: UploadInfo) -> tuple[str, str]:
 def new_upload_id() -> str:
     """Return an id that nobody can guess and that sorts by age, as listings do."""
     return f"{time.time_ns():016x}{secrets.token_hex(16)}"
+
+
+def check_labels(labels: Mapping[str, str], wanted: Mapping[str, str] | None) -> None:
+    """Raise PreconditionFailed unless the labels are the ones that were wanted, if any were."""
+    if wanted is not None and dict(labels) != dict(wanted):
+        raise PreconditionFailed
 
 
 def page_of_parts(info: UploadInfo, stored: Iterable[Part], after: int, limit: int) -> PartPage:

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from gateway.backends.assembly import assemble, fold, fold_uploads, new_upload_id, page_of_parts, span
+from gateway.backends.assembly import assemble, check_labels, fold, fold_uploads, new_upload_id, page_of_parts, span
 from gateway.checksums import MD5
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import (
@@ -113,12 +113,14 @@ class Memory:
     async def copy(self, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
         return await self.put(to, _body_of(self._pinned(source, etag).data), options)
 
-    async def annotate(self, at: Address, labels: Mapping[str, str]) -> None:
+    async def annotate(self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
         bucket = self._bucket(at.bucket)
         if not at.key:
+            check_labels(bucket.info.labels, was)
             bucket.info = replace(bucket.info, labels=dict(labels))
             return
         found = self._object(at)
+        check_labels(found.info.labels, was)
         bucket.objects[at.key] = replace(found, info=replace(found.info, labels=dict(labels)))
 
     async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:

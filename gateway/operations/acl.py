@@ -19,11 +19,13 @@ from gateway.errors import (
     MissingRequestBodyError,
     MissingSecurityHeader,
     NotImplementedByGateway,
+    OperationAborted,
+    PreconditionFailed,
 )
 from gateway.message import ANONYMOUS_ID, Answer, Call, Owner
 from gateway.operations import xml
 from gateway.operations.service import Service
-from gateway.storage import BucketInfo
+from gateway.storage import Address, BucketInfo
 
 HEADER: Final = "x-amz-acl"
 PRIVATE: Final = "private"
@@ -50,11 +52,12 @@ _SAID_ANYWAY: Final = {"", PRIVATE, "bucket-owner-full-control"}
 
 
 class Control(NamedTuple):
-    """Who owns a thing, in whose bucket, under which canned ACL."""
+    """Who owns a thing, in whose bucket, under which canned ACL; and the labels that say so."""
 
     owner: Owner
     bucket_owner: Owner
     acl: str
+    labels: Mapping[str, str]
 
 
 def labels_for_new(service: Service, call: Call) -> dict[str, str]:
@@ -101,6 +104,14 @@ def owner_element(owner: Owner) -> dict[str, str | None]:
     return {"ID": owner.id, "DisplayName": owner.display_name or None}
 
 
+async def relabel(service: Service, at: Address, labels: Mapping[str, str], was: Mapping[str, str]) -> None:
+    """Change some of the labels of what still has those it was looked at with. Raises: OperationAborted."""
+    try:
+        await service.storage.annotate(at, {**was, **labels}, was)
+    except PreconditionFailed:
+        raise OperationAborted from None
+
+
 async def get_bucket_acl(service: Service, call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketAcl.html."""
     return _policy(await _control_of_bucket(service, call))
@@ -113,14 +124,15 @@ async def get_object_acl(service: Service, call: Call) -> Answer:
 
 async def put_bucket_acl(service: Service, call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketAcl.html."""
-    acl = _of_bucket(await _wanted(service, call, await _control_of_bucket(service, call)))
-    await _store(service, call, acl)
+    control = await _control_of_bucket(service, call)
+    await _store(service, call, control, _of_bucket(await _wanted(service, call, control)))
     return Answer()
 
 
 async def put_object_acl(service: Service, call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectAcl.html."""
-    await _store(service, call, await _wanted(service, call, await _control_of_object(service, call)))
+    control = await _control_of_object(service, call)
+    await _store(service, call, control, await _wanted(service, call, control))
     return Answer()
 
 
@@ -148,15 +160,16 @@ def _owned_by(owner: Owner) -> dict[str, str]:
 async def _control_of_bucket(service: Service, call: Call) -> Control:
     info = await service.storage.head_bucket(call.bucket)
     owner = bucket_owner(info, call)
-    return Control(owner, owner, info.labels.get("acl", PRIVATE) if service.keeps_acls(call.bucket) else PRIVATE)
+    acl = info.labels.get("acl", PRIVATE) if service.keeps_acls(call.bucket) else PRIVATE
+    return Control(owner, owner, acl, info.labels)
 
 
 async def _control_of_object(service: Service, call: Call) -> Control:
     whose = bucket_owner(await service.storage.head_bucket(call.bucket), call)
     labels = (await service.storage.head(call.address)).labels
     if not service.keeps_acls(call.bucket):
-        return Control(whose, whose, PRIVATE)
-    return Control(owner_of(labels, whose), whose, labels.get("acl", PRIVATE))
+        return Control(whose, whose, PRIVATE, labels)
+    return Control(owner_of(labels, whose), whose, labels.get("acl", PRIVATE), labels)
 
 
 def _grants(control: Control, acl: str) -> list[tuple[str, str]]:
@@ -213,9 +226,12 @@ def _child(of: Mapping[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-async def _store(service: Service, call: Call, acl: str) -> None:
+async def _store(service: Service, call: Call, control: Control, acl: str) -> None:
+    """Note the ACL of what `control` is about, if the caller may still set it. Raises: AccessDenied, OperationAborted.
+
+    The pipeline has asked who owns what stood there when the call came; it may have been overwritten since.
+    """
     if not service.keeps_acls(call.bucket):
         return
-    at, storage = call.address, service.storage
-    labels = (await storage.head(at)).labels if at.key else (await storage.head_bucket(at.bucket)).labels
-    await storage.annotate(at, {**labels, "acl": acl})
+    await call.require("admin", call.address)
+    await relabel(service, call.address, {"acl": acl}, control.labels)

@@ -82,7 +82,7 @@ async def create_bucket(service: Service, call: Call) -> Answer:
         if service.region != US_EAST_1:
             raise BucketAlreadyOwnedByYou(BucketName=name) from None
         if service.keeps_acls(name):
-            await service.storage.annotate(Address(name), {**there.labels, **labels})
+            await acl.relabel(service, Address(name), labels, there.labels)
     return Answer(headers={"Location": f"/{name}"})
 
 

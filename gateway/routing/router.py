@@ -81,8 +81,8 @@ class Router:
         async with there.get(source, ReadOptions(conditions=Conditions(if_match=(etag,)))) as download:
             return await here.put(to, body_of(download), options)
 
-    async def annotate(self, at: Address, labels: Mapping[str, str]) -> None:
-        await self._of(at.bucket).annotate(at, labels)
+    async def annotate(self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
+        await self._of(at.bucket).annotate(at, labels, was)
 
     async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:
         await self._of(at.bucket).delete(at, conditions)

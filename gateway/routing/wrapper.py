@@ -58,8 +58,8 @@ class Wrapper:
     async def copy(self, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
         return await self.inner.copy(source, to, options, etag)
 
-    async def annotate(self, at: Address, labels: Mapping[str, str]) -> None:
-        await self.inner.annotate(at, labels)
+    async def annotate(self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
+        await self.inner.annotate(at, labels, was)
 
     async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:
         await self.inner.delete(at, conditions)

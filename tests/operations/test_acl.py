@@ -1,5 +1,6 @@
 import pytest
 
+from gateway.backends.memory import Memory
 from gateway.errors import (
     AccessControlListNotSupported,
     AccessDenied,
@@ -9,10 +10,11 @@ from gateway.errors import (
     NoSuchBucket,
     NoSuchKey,
     NotImplementedByGateway,
+    OperationAborted,
 )
 from gateway.operations import acl
 from gateway.storage import Address, WriteOptions
-from tests.operations.calls import ANYBODY, BOB, body, bucket, call, parsed, service
+from tests.operations.calls import ANYBODY, BOB, body, bucket, call, denying, parsed, service
 
 CANNED = ["private", "public-read", "public-read-write", "authenticated-read"]
 ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
@@ -170,6 +172,30 @@ async def test_other_grants_are_refused_and_change_nothing():
 async def test_the_owner_cannot_be_changed():
     with pytest.raises(AccessDenied):
         await put(await of_bob(), "/bucket/key?acl", data=policy(("alice-id", "FULL_CONTROL"), owner="alice-id"))
+
+
+class Overwritten(Memory):
+    """Somebody else overwrites the object just before its labels are replaced."""
+
+    async def annotate(self, at: Address, labels, was=None) -> None:
+        await self.put(at, body(b"secret"), WriteOptions(labels={"owner": "bob-id", "acl": "private"}))
+        await super().annotate(at, labels, was)
+
+
+async def test_an_acl_is_not_set_on_what_somebody_else_has_put_there_meanwhile():
+    of = await bucket(service(Overwritten(), acls=["bucket"]))
+    mine = WriteOptions(labels={"owner": "alice-id", "acl": "private"})
+    await of.storage.put(Address("bucket", "key"), body(b"mine"), mine)
+    with pytest.raises(OperationAborted):
+        await put(of, "/bucket/key?acl", "public-read")
+    assert (await of.storage.head(Address("bucket", "key"))).labels == {"owner": "bob-id", "acl": "private"}
+
+
+async def test_who_may_set_an_acl_is_asked_again_when_it_is_known_of_what():
+    of = await bucket(service(acls=["bucket"]), keys=["key"])
+    with pytest.raises(AccessDenied):
+        await put(of, "/bucket/key?acl", "public-read", authorize=denying("key"))
+    assert (await of.storage.head(Address("bucket", "key"))).labels == {}
 
 
 async def test_a_bucket_takes_acls_of_objects_for_private():

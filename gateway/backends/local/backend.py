@@ -132,9 +132,7 @@ class Local:
             await self._steps(copy.steps())
             return await self._run(store)
 
-    async def annotate(
-        self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None
-    ) -> None:
+    async def annotate(self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
         if at.key:
             await self._run(writing.annotate, self._root, at, labels, was)
         else:

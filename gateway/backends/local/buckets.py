@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from gateway.backends.assembly import check_labels
 from gateway.backends.local import records
 from gateway.backends.local.kernel import READ, open_beneath
 from gateway.backends.local.locks import bucket_lock

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from os import stat_result
 from typing import Final
 
+from gateway.backends.assembly import check_labels
 from gateway.backends.local import attributes, records, sidecars
 from gateway.backends.local.finding import Found, find, seek
 from gateway.backends.local.kernel import FOLDER

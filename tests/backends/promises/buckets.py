@@ -4,7 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.errors import BucketAlreadyExists, BucketNotEmpty, NoSuchBucket, NoSuchKey, NoSuchUpload
+from gateway.errors import (
+    BucketAlreadyExists,
+    BucketNotEmpty,
+    NoSuchBucket,
+    NoSuchKey,
+    NoSuchUpload,
+    PreconditionFailed,
+)
 from gateway.storage import (
     Address,
     Backend,
@@ -76,6 +83,8 @@ class BucketPromises:
     async def test_labels_of_a_bucket_are_replaced_and_nothing_else(self, storage, bucket):
         before = await storage.head_bucket(bucket)
         await storage.annotate(Address(bucket), {"owner": "one", "acl": "public-read"})
+        with pytest.raises(PreconditionFailed):
+            await storage.annotate(Address(bucket), {"owner": "three"}, {"owner": "two"})
         await storage.annotate(Address(bucket), {"owner": "two"})
         after = await storage.head_bucket(bucket)
         assert after.labels == {"owner": "two"}

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from gateway.checksums import ALGORITHMS, Digest
-from gateway.errors import BadDigest, EntityTooLarge, IncompleteBody, NoSuchKey
+from gateway.errors import BadDigest, EntityTooLarge, IncompleteBody, NoSuchKey, PreconditionFailed
 from gateway.storage import PIECE, SMALL, Address, Body, ListQuery, ReadOptions, WriteOptions
 from tests.backends.given import (
     MIB,
@@ -226,6 +226,16 @@ class ObjectPromises:
         assert (after.etag, after.modified, after.checksum) == (before.etag, before.modified, before.checksum)
         assert (after.headers, after.metadata) == (DRESSED.headers, DRESSED.metadata)
         assert await read(storage, at) == b"data"
+
+    async def test_labels_are_replaced_only_if_they_are_what_they_were(self, storage, bucket):
+        at = Address(bucket, "key")
+        await put(storage, at, b"data", WriteOptions(labels={"owner": "bob"}))
+        for was in ({}, {"owner": "alice"}, {"owner": "bob", "acl": "private"}):
+            with pytest.raises(PreconditionFailed):
+                await storage.annotate(at, {"owner": "alice"}, was)
+        assert (await storage.head(at)).labels == {"owner": "bob"}
+        await storage.annotate(at, {"owner": "bob", "acl": "private"}, {"owner": "bob"})
+        assert (await storage.head(at)).labels == {"owner": "bob", "acl": "private"}
 
     async def test_a_deleted_object_is_gone_and_may_come_again(self, storage, bucket):
         at = Address(bucket, "a/key")
