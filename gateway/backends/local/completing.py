@@ -39,6 +39,7 @@ class Assembly(Temp):
         with uploads.opened(self._root, self._upload) as folder:
             self._info = uploads.read_beginning(folder, self._upload)
             stored = [part for claim in claimed if (part := parts.read(folder, claim.number))]
+            uploads.check_current(self._root, self._upload, folder)
         self._claimed = claimed
         self._made = assemble({part.number: part for part in stored}, self._info, claimed, completion)
         writing.check(self._root, self._upload.at, completion.conditions)

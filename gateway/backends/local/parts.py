@@ -14,7 +14,7 @@ from gateway.backends.local import records
 from gateway.backends.local.kernel import READ, names_in, open_beneath
 from gateway.backends.local.root import Root
 from gateway.backends.local.scratch import Temp
-from gateway.backends.local.uploads import opened, read_beginning
+from gateway.backends.local.uploads import check_current, opened, read_beginning
 from gateway.checksums import Checksum
 from gateway.errors import NoSuchUpload
 from gateway.storage import Part, PartPage, Upload
@@ -42,6 +42,7 @@ def page(root: Root, upload: Upload, after: int, limit: int) -> PartPage:
         info = read_beginning(folder, upload)
         wanted = [number for number in _numbers(folder) if number > after][: limit + 1]
         stored = [part for number in wanted if (part := read(folder, number))]
+        check_current(root, upload, folder)
     return page_of_parts(info, stored, after, limit)
 
 

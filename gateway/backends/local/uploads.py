@@ -93,6 +93,13 @@ def opened(root: Root, upload: Upload) -> Iterator[int]:
         os.close(folder)
 
 
+def check_current(root: Root, upload: Upload, folder: int) -> None:
+    """Raise NoSuchUpload if the open folder was taken away: what was read in it may be half of what was there."""
+    with opened(root, upload) as current:
+        if not os.path.samestat(os.fstat(current), os.fstat(folder)):
+            raise NoSuchUpload(UploadId=upload.id)
+
+
 def is_complete(folder: int) -> bool:
     """Say whether the object was made and only the rest of its upload was left behind."""
     return exists(folder, COMPLETING) and not exists(folder, OBJECT)

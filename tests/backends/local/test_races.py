@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from gateway.backends.local import locks, open_local
-from gateway.errors import BucketNotEmpty, NoSuchKey
-from gateway.storage import SMALL, Address, ListQuery
-from tests.backends.given import keys, put, read, some
+from gateway.backends.local import locks, open_local, parts, uploads
+from gateway.errors import BucketNotEmpty, NoSuchKey, NoSuchUpload
+from gateway.storage import SMALL, Address, Completion, ListQuery
+from tests.backends.given import body, keys, put, read, some
 from tests.backends.local.crowd import AT, TANGLED
 
 
@@ -150,3 +150,23 @@ async def test_locks_asked_for_in_any_order_make_nobody_wait_for_ever(root):
         await asyncio.gather(
             asyncio.to_thread(often, one, ["a", "b", "c"]), asyncio.to_thread(often, two, ["c", "b", "a"])
         )
+
+
+async def test_parts_that_are_just_being_removed_are_not_told_as_missing(storage, bucket, monkeypatch):
+    """The upload is aborted while its parts are looked at: it is gone, not wrong."""
+    read_part = parts.read
+    for call in (
+        lambda upload, part: storage.complete_upload(upload, [part], Completion()),
+        lambda upload, _: storage.list_parts(upload),
+    ):
+        upload = await storage.create_upload(Address(bucket, "key"))
+        part = await storage.put_part(upload, 1, body(b"part"))
+
+        def late(folder, number, upload=upload):
+            uploads.abort(storage._root, upload)
+            return read_part(folder, number)
+
+        monkeypatch.setattr(parts, "read", late)
+        with pytest.raises(NoSuchUpload):
+            await call(upload, part)
+        monkeypatch.undo()
