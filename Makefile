@@ -26,6 +26,10 @@ serve: setup  ## run the gateway on its embedded default (objects in ./data)
 test: setup  ## run the tests
 	$(BIN)/pytest -n auto $(ARGS)
 
+.PHONY: fuzz
+fuzz: setup  ## attack a gateway for some minutes (FUZZ_EXAMPLES=n tries each attack n times)
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/pytest --timeout 3600 tests/fuzz $(ARGS)
+
 .PHONY: test-clients
 test-clients: setup  ## set up the real clients in .clients and run their tests
 	$(BIN)/python -m tests.clients.setup

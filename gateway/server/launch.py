@@ -11,6 +11,7 @@ import uvloop
 from prometheus_client.multiprocess import mark_process_dead
 
 from gateway.server.admin import admin_server
+from gateway.server.descriptors import raise_limit
 from gateway.server.health import State
 from gateway.server.process import Plan, work
 from gateway.server.workers import Job, Supervisor
@@ -26,6 +27,7 @@ class Launch:
 
     def run(self) -> int:
         """Serve until told to end. Return the exit code."""
+        raise_limit()
         if self.plan.board.workers == 1:
             uvloop.run(work(replace(self.plan, admin=self.admin)))
             return 0

@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway import metrics
 from gateway.server.connection import Connection
+from gateway.server.descriptors import room_for_connections
 from gateway.server.exchange import Exchange
 from gateway.server.limits import Limits
 
@@ -22,6 +23,7 @@ class Listener:
         self.handle = handle
         self.limits = limits
         self.loop = asyncio.get_running_loop()
+        self._most = room_for_connections(limits.connections)
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
         self._empty = asyncio.Event()
@@ -56,7 +58,7 @@ class Listener:
 
     def admit(self, connection: Connection) -> bool:
         """Take note of a new connection; False if there are too many."""
-        if len(self._connections) >= self.limits.connections:
+        if len(self._connections) >= self._most:
             return False
         self._connections.add(connection)
         self._empty.clear()

@@ -1,4 +1,4 @@
-"""One gateway for all attacks of a module; in the end it must be as it was, and its log clean."""
+"""One gateway for all attacks; in the end what is around it must be as it was, and its log clean."""
 
 import shutil
 
@@ -8,13 +8,13 @@ from tests.fuzz.attacked import Attacked, configuration, surround
 from tests.gateway_process import GatewayProcess, running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def attacked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("attacked")
     surround(folder)
     before = None
     try:
-        with running(GatewayProcess(folder, extra=configuration())) as process:
+        with running(GatewayProcess(folder, extra=configuration(folder))) as process:
             site = Attacked(process)
             before = site.outside()
             yield site
