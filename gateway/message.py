@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from gateway.errors import AccessDenied
 from gateway.storage import Address, Body, Download
 
+KEY_LIMIT: Final = 1024  # bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 ANONYMOUS_ID: Final = "65a011a29cdf8ec533ec3d1ccaae921c"  # the id under which S3 lists what nobody owns
 
 

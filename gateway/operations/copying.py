@@ -17,7 +17,7 @@ from gateway.errors import (
     OperationAborted,
     PreconditionFailed,
 )
-from gateway.message import Answer, Call
+from gateway.message import KEY_LIMIT, Answer, Call
 from gateway.operations import xml
 from gateway.operations.checksumming import ALGORITHM, algorithm_named, element_of, elements_of
 from gateway.operations.demands import expect_owner
@@ -35,7 +35,6 @@ SOURCE_OWNER: Final = "x-amz-source-expected-bucket-owner"
 ATTEMPTS: Final = 5  # how often a source is looked at anew that changes just before it is copied
 _COPY, _REPLACE = "COPY", "REPLACE"
 _RANGE: Final = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
-_KEY_LIMIT: Final = 1024  # bytes
 _T = TypeVar("_T")
 _ONTO_ITSELF: Final = (
     "This copy request is illegal because it is trying to copy an object to itself without changing the object's "
@@ -109,7 +108,7 @@ def _source(call: Call) -> Address:
             ArgumentName=SOURCE,
             ArgumentValue=value,
         )
-    if len(key.encode()) > _KEY_LIMIT:
+    if len(key.encode()) > KEY_LIMIT:
         raise InvalidArgument("Invalid copy source object key", ArgumentName=SOURCE, ArgumentValue=value)
     return Address(bucket, key, None if version in {"", "null"} else version)
 

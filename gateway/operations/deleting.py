@@ -14,7 +14,7 @@ from gateway.errors import (
     NotImplementedByGateway,
     S3Error,
 )
-from gateway.message import Answer, Call
+from gateway.message import KEY_LIMIT, Answer, Call
 from gateway.operations import xml
 from gateway.operations.checksumming import verify_body
 from gateway.operations.headers import require_conditions
@@ -23,7 +23,6 @@ from gateway.operations.service import Service
 from gateway.storage import Address
 
 LIMIT: Final = 1000
-_KEY_LIMIT: Final = 1024  # bytes
 _DOCUMENT_LIMIT: Final = 4 * xml.LIMIT  # a thousand keys of full length with their elements, some of them escaped
 _AT_ONCE: Final = 16  # deletions under way at the same time
 _ELSEWHERE: Final = {"Size", "LastModifiedTime"}  # conditions of directory buckets
@@ -110,7 +109,7 @@ async def _delete(service: Service, call: Call, wish: Wish) -> S3Error | None:
 
 
 def _check(wish: Wish) -> None:
-    if len(wish.key.encode()) > _KEY_LIMIT:
+    if len(wish.key.encode()) > KEY_LIMIT:
         raise KeyTooLongError
     if wish.version not in {None, NULL_VERSION}:
         raise NoSuchVersion

@@ -11,11 +11,10 @@ from urllib.parse import unquote, unquote_plus
 from aiohttp.http import RawRequestMessage
 
 from gateway.errors import InvalidURI, KeyTooLongError, RequestHeaderSectionTooLarge, S3Error
-from gateway.message import Call, Headers
+from gateway.message import KEY_LIMIT, Call, Headers
 from gateway.server.exchange import Exchange
 from gateway.storage import Body
 
-KEY_LIMIT: Final = 1024  # bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
