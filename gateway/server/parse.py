@@ -15,7 +15,6 @@ from gateway.message import KEY_LIMIT, Call, Headers
 from gateway.server.exchange import Exchange
 from gateway.storage import Body
 
-
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
