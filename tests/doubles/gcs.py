@@ -51,6 +51,7 @@ class Fault:
 
     `status` is answered instead of doing it; `lost`: it is done, and the connection cut; `stall`: it is not answered;
     `cut_after`: the connection is cut behind so many bytes of the answer; `unread`: cut after so many of the request.
+    The first `skips` such requests are spared.
     """
 
     method: str = ""
@@ -61,13 +62,18 @@ class Fault:
     stall: bool = False
     cut_after: int | None = None
     unread: int | None = None
+    skips: int = 0
     times: int = 1
 
     def takes(self, request: web.Request) -> bool:
-        if self.times > 0 and self.method in request.method and self.path in unquote(request.raw_path):
-            self.times -= 1
-            return True
-        return False
+        """Say whether it is the turn of this request."""
+        if not self.times or self.method not in request.method or self.path not in unquote(request.raw_path):
+            return False
+        if self.skips:
+            self.skips -= 1
+            return False
+        self.times -= 1
+        return True
 
 
 @dataclass

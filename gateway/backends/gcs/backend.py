@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from gateway.backends.gcs import buckets, completing, listing, reading, uploads, writing
+from gateway.backends.gcs import bucket_labels, buckets, completing, listing, reading, uploads, writing
 from gateway.backends.gcs.buckets import Account
 from gateway.backends.gcs.client import Client
 from gateway.conditions import ANY_STATE, Conditions
@@ -61,11 +61,11 @@ class Gcs:
     async def copy(self, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
         return await writing.copy(self._client, source, to, options, etag)
 
-    async def annotate(self, at: Address, labels: Mapping[str, str]) -> None:
+    async def annotate(self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
         if at.key:
-            await writing.annotate(self._client, at, labels)
+            await writing.annotate(self._client, at, labels, was)
         else:
-            await buckets.label_bucket(self._client, at.bucket, labels)
+            await bucket_labels.annotate(self._client, at.bucket, labels, was)
 
     async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:
         await writing.delete(self._client, at, conditions)

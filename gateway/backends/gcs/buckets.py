@@ -1,23 +1,19 @@
 """Buckets, and the small object of our own that holds the labels of each."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from gateway.backends.gcs import own
+from gateway.backends.gcs import bucket_labels, own
+from gateway.backends.gcs.bucket_labels import FIELDS, look
 from gateway.backends.gcs.client import API, Client, Request
 from gateway.backends.gcs.failures import credentials_refused
 from gateway.backends.gcs.listing import list_objects
-from gateway.backends.gcs.names import LABELS, OWN, bucket_path
+from gateway.backends.gcs.names import OWN, bucket_path
 from gateway.backends.gcs.own import each
 from gateway.backends.gcs.resources import moment
-from gateway.backends.gcs.writing import remove
-from gateway.errors import BucketAlreadyExists, BucketNotEmpty, NoSuchBucket, NoSuchKey
+from gateway.errors import BucketAlreadyExists, BucketNotEmpty, NoSuchBucket
 from gateway.storage import Address, BucketInfo, ListQuery
-
-FIELDS: Final = "name,timeCreated"
 
 
 class Account(NamedTuple):
@@ -34,7 +30,7 @@ async def list_buckets(client: Client, account: Account) -> Sequence[BucketInfo]
 
     async def labelled(resource: Mapping[str, Any]) -> BucketInfo | None:
         try:
-            return _info(resource, await _labels(client, resource["name"]))
+            return _info(resource, await bucket_labels.read(client, resource["name"]))
         except NoSuchBucket:
             return None  # deleted just now
 
@@ -44,7 +40,7 @@ async def list_buckets(client: Client, account: Account) -> Sequence[BucketInfo]
 
 async def head_bucket(client: Client, bucket: str) -> BucketInfo:
     """Return what is known of a bucket."""
-    resource, labels = await asyncio.gather(_look(client, bucket), _labels(client, bucket))
+    resource, labels = await asyncio.gather(look(client, bucket), bucket_labels.read(client, bucket))
     return _info(resource, labels)
 
 
@@ -55,17 +51,7 @@ async def create_bucket(client: Client, account: Account, bucket: str, labels: M
     request = Request("POST", f"{API}/b", Address(bucket), query, {n: v for n, v in content.items() if v})
     await client.ask(request)
     if labels:
-        await _write_labels(client, bucket, labels)
-
-
-async def label_bucket(client: Client, bucket: str, labels: Mapping[str, str]) -> None:
-    """Replace the labels of a bucket."""
-    await _look(client, bucket)
-    if labels:
-        await _write_labels(client, bucket, labels)
-    else:
-        with suppress(NoSuchKey):
-            await remove(client, Address(bucket, LABELS))
+        await bucket_labels.replace(client, bucket, labels)
 
 
 async def delete_bucket(client: Client, bucket: str) -> None:
@@ -73,13 +59,13 @@ async def delete_bucket(client: Client, bucket: str) -> None:
     page = await list_objects(client, bucket, ListQuery(limit=1))
     if page.objects:
         raise BucketNotEmpty(BucketName=bucket)
-    labels = await _labels(client, bucket)
+    labels = await bucket_labels.read(client, bucket)
     await own.remove_all(client, bucket, OWN)
     try:
         await client.ask(Request("DELETE", API + bucket_path(bucket), Address(bucket)))
     except BucketAlreadyExists:  # a conflict: an object came meanwhile
         if labels:
-            await _write_labels(client, bucket, labels)
+            await bucket_labels.replace(client, bucket, labels)
         raise BucketNotEmpty(BucketName=bucket) from None
 
 
@@ -93,23 +79,6 @@ async def _all(client: Client, account: Account) -> AsyncIterator[Mapping[str, A
         if "nextPageToken" not in answer:
             return
         query = {**query, "pageToken": answer["nextPageToken"]}
-
-
-async def _look(client: Client, bucket: str) -> Mapping[str, Any]:
-    return await client.ask(Request("GET", API + bucket_path(bucket), Address(bucket), {"fields": FIELDS}))
-
-
-async def _labels(client: Client, bucket: str) -> Mapping[str, str]:
-    try:
-        content = await client.read(Address(bucket, LABELS))
-    except NoSuchKey:
-        return {}
-    labels = json.loads(content)
-    return {str(name): str(value) for name, value in labels.items()}
-
-
-async def _write_labels(client: Client, bucket: str, labels: Mapping[str, str]) -> None:
-    await own.write(client, Address(bucket, LABELS), json.dumps(dict(labels)).encode())
 
 
 async def _project(client: Client, account: Account) -> str:

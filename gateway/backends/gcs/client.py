@@ -91,9 +91,10 @@ class Client:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret, only spread
         return await self._ask(request)
 
-    async def read(self, at: Address) -> bytes:
-        """Return a small object of our own, at once. Raises: NoSuchKey."""
-        request = Request("GET", API + object_path(at), at, {"alt": "media"})
+    async def read(self, at: Address, generation: str = "") -> bytes:
+        """Return a small object of our own, at once, of that generation if one is given. Raises: NoSuchKey."""
+        query = {"alt": "media"} | ({"generation": generation} if generation else {})
+        request = Request("GET", API + object_path(at), at, query)
         async with await self.respond(request) as response:
             with self.translated(request):
                 return await response.read()

@@ -6,7 +6,6 @@ https://cloud.google.com/storage/docs/json_api/v1/objects/compose
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from secrets import token_hex
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from gateway.backends.gcs.names import object_path
 from gateway.backends.gcs.reading import ATTEMPTS
 from gateway.backends.gcs.resources import FIELDS, Found, Identity, beside, found, identified
 from gateway.backends.gcs.uploads import Marker, StoredPart
-from gateway.backends.gcs.writing import ABSENT, find, remove
+from gateway.backends.gcs.writing import ABSENT, find
 from gateway.checksums import Checksum, combine
 from gateway.errors import ConditionalRequestConflict, InvalidPart, NoSuchKey, NoSuchUpload, PreconditionFailed
 from gateway.storage import Address, Completion, ObjectInfo, Part, Upload
@@ -83,18 +82,14 @@ def _identity(upload: Upload, parts: Sequence[StoredPart], made: Assembled) -> I
 async def _compose(client: Client, plan: _Plan) -> ObjectInfo | None:
     """Make the object; return None if the upload or what is to be replaced has changed since it was looked at."""
     between: list[Address] = []
-    done = False
     try:
         if plan.identity.has_table:
             await own.write(client, tables.table(plan.at.bucket, plan.upload.id), tables.written(plan.identity))
         sources = await _narrow(client, plan, between)
         resource = await _made(client, plan.at, [_source(plan.marker.found), *sources], plan.resource, plan.over)
-        done = True
     except (PreconditionFailed, NoSuchKey):
+        await own.remove_each(client, between)
         return None
-    finally:
-        if not done:
-            await _discard(client, between)
     return found(resource).info
 
 
@@ -123,11 +118,3 @@ async def _made(
 
 def _source(there: Found) -> Mapping[str, Any]:
     return {"name": there.info.key, "objectPreconditions": {"ifGenerationMatch": there.generation}}
-
-
-async def _discard(client: Client, between: Sequence[Address]) -> None:
-    async def discard(at: Address) -> None:
-        with suppress(NoSuchKey):
-            await remove(client, at)
-
-    await own.each(discard, between)

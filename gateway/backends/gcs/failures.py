@@ -124,6 +124,7 @@ _BY_STATUS: Final[Mapping[int, Callable[[Refusal], S3Error]]] = MappingProxyType
         412: lambda _: PreconditionFailed(),
         416: lambda _: InvalidRange(),
         429: lambda _: SlowDown(),
+        499: lambda _: InternalError(),  # an upload that we gave up ourselves
         500: _broken,
         502: _broken,
         503: lambda _: ServiceUnavailable(),

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from gateway.backends.gcs.client import Client
+from gateway.backends.gcs.client import API, Client, Request
 from gateway.backends.gcs.listing import MOST, ask
+from gateway.backends.gcs.names import object_path
 from gateway.backends.gcs.sending import CRC32C, Draft, Whole, send_whole
-from gateway.backends.gcs.writing import remove
 from gateway.errors import NoSuchKey
 from gateway.storage import Address, Body
 
@@ -17,12 +18,12 @@ _Result = TypeVar("_Result")
 
 
 async def write(
-    client: Client, at: Address, content: bytes, resource: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Write a small object, replacing an earlier one; return its resource."""
+    client: Client, at: Address, content: bytes, resource: Mapping[str, Any] | None = None, over: str = ""
+) -> None:
+    """Write a small object, over a generation or whatever is there."""
     body = Body(_one(content), len(content))
     body.digest.want(CRC32C)
-    return await send_whole(client, Draft(at, resource or {}, CRC32C), Whole(body))
+    await send_whole(client, Draft(at, resource or {}, CRC32C, over), Whole(body))
 
 
 async def items(client: Client, bucket: str, prefix: str, start: str = "") -> AsyncIterator[dict[str, Any]]:
@@ -40,14 +41,17 @@ async def items(client: Client, bucket: str, prefix: str, start: str = "") -> As
 
 async def remove_all(client: Client, bucket: str, prefix: str) -> None:
     """Delete what lies under a prefix."""
+    await remove_each(client, [Address(bucket, item["name"]) async for item in items(client, bucket, prefix)])
 
-    async def remove_one(name: str) -> None:
-        try:
-            await remove(client, Address(bucket, name))
-        except NoSuchKey:
-            return
 
-    await each(remove_one, [item["name"] async for item in items(client, bucket, prefix)])
+async def remove_each(client: Client, names: Iterable[Address]) -> None:
+    """Delete objects whose names are never used again, if they are there."""
+
+    async def remove(at: Address) -> None:
+        with suppress(NoSuchKey):
+            await client.ask(Request("DELETE", API + object_path(at), at, again=True))
+
+    await each(remove, names)
 
 
 async def each(work: Callable[[_Thing], Awaitable[_Result]], things: Iterable[_Thing]) -> list[_Result]:

@@ -16,7 +16,7 @@ from gateway.errors import MetadataTooLarge
 from gateway.storage import ObjectInfo, WriteOptions
 
 FIELDS: Final = (
-    "name,generation,size,md5Hash,crc32c,timeCreated,updated,"
+    "name,generation,metageneration,size,md5Hash,crc32c,timeCreated,updated,"
     "contentType,cacheControl,contentDisposition,contentEncoding,contentLanguage,metadata"
 )
 IDENTITY: Final = "gw-identity"

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Final
 
+from aiohttp import ClientResponse
+
 from gateway.backends.gcs.client import PAUSES, Client, Request
-from gateway.backends.gcs.sending import CRC32C, Draft
-from gateway.errors import InternalError, S3Error, ServiceUnavailable
-from gateway.storage import Address, Body
+from gateway.backends.gcs.sending import CRC32C, Draft, send
+from gateway.errors import InternalError, InvalidArgument, S3Error, ServiceUnavailable
+from gateway.storage import PIECE, Address, Body
 
 STEP: Final = 8 * 256 * 1024  # the storage takes multiples of 256 KiB
 INCOMPLETE: Final = 308
@@ -97,7 +99,7 @@ class _Session:
         for pause in (*PAUSES, 0):
             try:
                 answer = await self._put(step[there - offset :], there, total, hashes)
-            except ServiceUnavailable:
+            except (ServiceUnavailable, InvalidArgument):  # a repetition beneath us may have sent it twice
                 if not pause:
                     raise
                 await asyncio.sleep(pause)
@@ -114,10 +116,18 @@ class _Session:
     async def _put(self, data: bytes, offset: int, total: str, hashes: dict[str, str]) -> dict[str, Any] | int:
         """Send bytes, or ask with none how many are there."""
         span = f"{offset}-{offset + len(data) - 1}" if data else "*"
-        headers = {"Content-Range": f"bytes {span}/{total}", **hashes}
+        headers = {"Content-Range": f"bytes {span}/{total}", "Content-Length": str(len(data)), **hashes}
         request = Request("PUT", self._url, self._at, headers=headers, again=True)
-        async with await self._client.respond(request, data) as response:
+
+        async def read(response: ClientResponse) -> dict[str, Any] | int:
             if response.status != INCOMPLETE:
                 return await self._client.document(request, response)
             persisted = _RANGE.fullmatch(response.headers.get("Range", ""))
             return int(persisted[1]) + 1 if persisted else 0
+
+        return await send(self._client, request, _pieces(data), read)
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), PIECE):
+        yield data[start : start + PIECE]

@@ -5,9 +5,12 @@ https://cloud.google.com/storage/docs/uploads-downloads
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from secrets import token_hex
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
+
+from aiohttp import ClientConnectionError, ClientResponse
 
 from gateway.backends.gcs.client import UPLOAD, Client, Patience, Request
 from gateway.backends.gcs.names import bucket_path
@@ -17,6 +20,7 @@ from gateway.errors import InternalError, S3Error, ServiceUnavailable
 from gateway.storage import Address, Body
 
 CRC32C: Final = "CRC32C"
+_Answer = TypeVar("_Answer")
 
 
 class Draft(NamedTuple):
@@ -123,12 +127,26 @@ def _type_of(resource: Mapping[str, Any]) -> str:
 
 
 async def _post(client: Client, request: Request, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
+    return await send(client, request, pieces, partial(client.document, request))
+
+
+async def send(
+    client: Client,
+    request: Request,
+    pieces: AsyncIterator[bytes],
+    read: Callable[[ClientResponse], Awaitable[_Answer]],
+) -> _Answer:
+    """Send pieces, with an eye on how long the storage takes for each; return what is read from the answer.
+
+    What the pieces raise is raised here, and the storage then has got less than it was told to expect.
+    """
     outgoing = _Outgoing(pieces, client.patience)
     try:
         async with asyncio.timeout(None) as outgoing.deadline, await client.respond(request, outgoing) as response:
-            return await client.document(request, response)
+            return await read(response)
     except TimeoutError as error:
-        raise (InternalError if outgoing.ended else ServiceUnavailable) from error
+        unsure = outgoing.ended and not request.repeatable
+        raise (InternalError if unsure else ServiceUnavailable) from error
     except S3Error:
         if outgoing.failure:
             raise outgoing.failure from None
@@ -143,12 +161,15 @@ class _Outgoing:
     def __init__(self, pieces: AsyncIterator[bytes], patience: Patience) -> None:
         self.deadline: asyncio.Timeout
         self.failure: Exception | None = None
-        self.ended = False
+        self.ended = self._begun = False
         self.idle = asyncio.Event()
         self.idle.set()
         self._pieces, self._patience = pieces, patience
 
     def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._begun:
+            raise ClientConnectionError  # a repetition beneath us: what was taken cannot be had again
+        self._begun = True
         return self
 
     async def __anext__(self) -> bytes:

@@ -40,7 +40,10 @@ async def parts_of(client: Client, at: Address, there: Found) -> Sequence[Part]:
             return ()
         said = json.loads(content)
         identity = identity._replace(sizes=said["sizes"], sums=said["sums"])
-    sizes = [size for size, count in identity.sizes for _ in range(count)]
+    try:
+        sizes = [int(size) for size, count in identity.sizes for _ in range(count)]
+    except (TypeError, ValueError):
+        return ()
     if len(sizes) != identity.part_count or sum(sizes) != there.info.size:
         return ()
     algorithm = identity.checksum.algorithm if identity.checksum else ""

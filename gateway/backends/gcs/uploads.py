@@ -5,10 +5,11 @@ Why they are not those of the storage's XML API: docs/backends/gcs.md.
 
 import json
 import re
-from contextlib import suppress
 from secrets import token_hex
 from time import time_ns
 from typing import Any, Final, NamedTuple
+
+import structlog
 
 from gateway.backends.assembly import fold_uploads, new_upload_id, page_of_parts
 from gateway.backends.gcs import own
@@ -17,9 +18,10 @@ from gateway.backends.gcs.names import PARTS, UPLOADS, check_write
 from gateway.backends.gcs.reading import body_of, look_inside, open_object
 from gateway.backends.gcs.resources import UPLOAD, Found, describe, found, moment
 from gateway.backends.gcs.sending import Draft
+from gateway.backends.gcs.tables import table
 from gateway.backends.gcs.writing import find, remove, store
 from gateway.conditions import ANY_STATE, Conditions
-from gateway.errors import NoSuchKey, NoSuchUpload
+from gateway.errors import NoSuchKey, NoSuchUpload, S3Error
 from gateway.storage import (
     Address,
     Body,
@@ -32,6 +34,8 @@ from gateway.storage import (
     UploadQuery,
     WriteOptions,
 )
+
+log = structlog.get_logger()
 
 _ID: Final = re.compile(r"[0-9a-f]{16,128}")
 _PART: Final = re.compile(r"([0-9]{5})-[0-9a-f]+")
@@ -85,8 +89,7 @@ async def put_part(client: Client, upload: Upload, number: int, body: Body) -> P
     try:
         await marker_of(client, upload)  # it may have gone while the body came
     except NoSuchUpload:
-        with suppress(NoSuchKey):
-            await remove(client, at)
+        await own.remove_each(client, [at])
         raise
     return _part(number, stored)
 
@@ -143,13 +146,19 @@ async def abort_upload(client: Client, upload: Upload) -> None:
     await own.remove_all(client, upload.at.bucket, part_prefix(upload))
     if there and there.identity.upload == upload.id:
         raise NoSuchUpload(UploadId=upload.id)
+    await own.remove_each(client, [table(upload.at.bucket, upload.id)])
 
 
 async def clean(client: Client, upload: Upload) -> None:
-    """Remove what is left of an upload whose object was made: first the parts, so that none is ever forgotten."""
-    await own.remove_all(client, upload.at.bucket, part_prefix(upload))
-    with suppress(NoSuchKey):
-        await remove(client, _marker(upload))
+    """Remove what is left of an upload whose object was made: the parts first, so that none is ever forgotten.
+
+    What fails here is left to whoever gives up uploads that nobody completed.
+    """
+    try:
+        await own.remove_all(client, upload.at.bucket, part_prefix(upload))
+        await own.remove_each(client, [_marker(upload)])
+    except S3Error as error:
+        log.warning("upload_left_behind", backend=client.name, upload=upload.id, error=error.code)
 
 
 def part_prefix(upload: Upload) -> str:

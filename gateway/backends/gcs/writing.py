@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from gateway.backends.assembly import check_labels
 from gateway.backends.gcs.client import API, Client, Request
 from gateway.backends.gcs.names import check_read, check_write, object_path
 from gateway.backends.gcs.reading import ATTEMPTS, body_of, look, open_object
@@ -173,11 +174,25 @@ def _described(there: Found, options: WriteOptions) -> Mapping[str, Any]:
     return identified(described, Identity(there.resource["crc32c"], etag, checksum))
 
 
-async def annotate(client: Client, at: Address, labels: Mapping[str, str]) -> None:
+async def annotate(client: Client, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None) -> None:
     """Replace the labels of an object."""
     check_read(at)
     content = {"metadata": {LABELS: labels_written(labels) if labels else None}}
-    await client.ask(Request("PATCH", API + object_path(at), at, {"fields": "generation"}, content, again=True))
+    for _ in range(ATTEMPTS):
+        query = {"fields": "generation", **(await _while_labelled(client, at, was) if was is not None else {})}
+        try:
+            await client.ask(Request("PATCH", API + object_path(at), at, query, content, again=was is None))
+        except PreconditionFailed:
+            continue
+        return
+    raise ConditionalRequestConflict
+
+
+async def _while_labelled(client: Client, at: Address, was: Mapping[str, str]) -> Mapping[str, str]:
+    """Return which state of an object has these labels. Raises: PreconditionFailed."""
+    there = await look(client, at)
+    check_labels(there.info.labels, was)
+    return {"ifGenerationMatch": there.generation, "ifMetagenerationMatch": there.resource["metageneration"]}
 
 
 async def delete(client: Client, at: Address, conditions: Conditions) -> None:

@@ -2,8 +2,14 @@
 
 import pytest
 
-from gateway.backends.gcs import open_gcs
+from gateway.backends.gcs import client, open_gcs, resumable
 from tests.doubles.gcs import Gcs
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    for module in (client, resumable):
+        monkeypatch.setattr(module, "PAUSES", (0.001, 0.002))
 
 
 @pytest.fixture
