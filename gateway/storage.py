@@ -107,7 +107,8 @@ class Body:
     Iterating yields pieces of about PIECE bytes. The last piece is held back until the length is right and every
     check has passed; a failed check raises its S3Error instead, so that a backend which stores only what was
     iterated to the end never stores a wrong body. `size` is None where the sender does not say it beforehand.
-    `started` tells that bytes were taken: from then on no other backend can be tried.
+    `started` tells that bytes were taken: from then on no other backend can be tried. `declared` are the digests, by
+    algorithm, that the sender named before the first byte and that are checked: a backend may pass them on.
     """
 
     def __init__(self, chunks: AsyncIterable[bytes], size: int | None, *, limit: int | None = None) -> None:
@@ -117,6 +118,7 @@ class Body:
         self.received = 0
         self.trailers: dict[str, str] = {}
         self.digest = Digest()
+        self.declared: dict[str, bytes] = {}
         self._chunks = chunks
         self._source: AsyncIterator[bytes]
         self._held = b""

@@ -60,6 +60,7 @@ def verify_md5(call: Call) -> None:
     if wanted is None:
         raise InvalidDigest(**{"Content-MD5": value})
     body.digest.want(MD5)
+    body.declared[MD5] = wanted
 
     def check() -> None:
         computed = body.digest[MD5]
@@ -186,6 +187,7 @@ def _digest(algorithm: str, value: str) -> bytes:
 
 def _expect(body: Body, algorithm: str, wanted: bytes) -> None:
     body.digest.want(algorithm)
+    body.declared[algorithm] = wanted
 
     def check() -> None:
         if not compare_digest(body.digest[algorithm], wanted):

@@ -53,6 +53,15 @@ async def test_a_body_that_is_not_what_its_header_says_is_refused(algorithm):
         await bad.body.read()
 
 
+async def test_digests_that_headers_declare_are_known_before_the_body():
+    said = put({"x-amz-checksum-sha1": value_of("SHA1"), "content-md5": md5_of()})
+    verify_body(said)
+    assert said.body.declared == {"SHA1": hashlib.sha1(DATA).digest(), "MD5": hashlib.md5(DATA).digest()}
+    later = put({"x-amz-trailer": "x-amz-checksum-sha1"})
+    verify_body(later)
+    assert later.body.declared == {}
+
+
 @pytest.mark.parametrize("algorithm", ALL)
 async def test_a_trailer_is_held_like_a_header(algorithm):
     name = f"x-amz-checksum-{algorithm.lower()}"
