@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.backends.local import open_local
 from gateway.backends.memory import open_memory
+from gateway.backends.s3 import open_r2, open_s3
 from gateway.storage import Backend
 
 Opener = Callable[..., AbstractAsyncContextManager[Backend]]  # its name, then the options of its type by keyword
@@ -15,5 +16,7 @@ BACKENDS: Final[Mapping[str, Opener]] = MappingProxyType(
     {
         "local": lambda name, path, fsync: open_local(name, path, fsync=fsync),
         "memory": open_memory,
+        "r2": open_r2,
+        "s3": open_s3,
     },
 )

@@ -7,14 +7,26 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from gateway.auth.keys import Grants
+from gateway.backends.s3.endpoint import endpoint_of
 from gateway.config.units import Address, Bytes, Endpoint, Seconds, Workers
 
 DATA = Path("data")
+Secret = Annotated[SecretStr, PlainSerializer(SecretStr.get_secret_value)]  # plain for whom it is meant, hidden in logs
 
 
 class Section(BaseModel):
@@ -77,6 +89,55 @@ class Memory(Section):
     type: Literal["memory"]
 
 
+class S3Account(Section):
+    """How requests of an account are signed and sent. Without keys, the AWS default chain finds credentials."""
+
+    region: str | None = Field(None, pattern=r"^[a-z0-9-]+$")
+    access_key: str | None = Field(None, min_length=1)
+    secret_key: Secret | None = None
+    session_token: Secret | None = None
+    profile: str | None = Field(None, min_length=1)
+    connections: int = Field(256, ge=1)
+    connect_timeout: Seconds = Field(3.0, gt=0)
+    answer_timeout: Seconds = Field(30.0, gt=0)
+    stall_timeout: Seconds = Field(30.0, gt=0)
+
+    @model_validator(mode="after")
+    def _check_pair(self) -> Self:
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key and secret_key belong together")
+        if self.access_key and self.profile:
+            raise ValueError("either access_key or profile, not both")
+        return self
+
+
+class S3(S3Account):
+    """AWS S3, or another server that speaks S3."""
+
+    type: Literal["s3"]
+    endpoint: str | None = None
+    role: str | None = Field(None, pattern=r"^arn:[a-z-]+:iam::[0-9]+:role/.+$")
+    external_id: str | None = None
+    dialect: Literal["auto", "aws", "r2", "minio", "ceph", "gcs", "b2", "generic"] = "auto"
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    ca: Path | None = None
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_endpoint(cls, value: str | None) -> str | None:
+        if value is not None:
+            endpoint_of(value, virtual=False)
+        return value
+
+
+class R2(S3Account):
+    """Cloudflare R2."""
+
+    type: Literal["r2"]
+    account: str = Field(pattern=r"^[A-Za-z0-9-]+$")
+    jurisdiction: Literal["eu", "fedramp", "us"] | None = None
+
+
 class Bucket(Section):
     """What holds for a bucket, or with the name "*" for every bucket without an entry of its own."""
 
@@ -126,7 +187,7 @@ Keys = Annotated[
     Annotated[tuple[Key, ...], Tag("list")] | Annotated[KeyFile, Tag("file")],
     Discriminator(_kind),
 ]
-Backend = Annotated[Local | Memory, Field(discriminator="type")]
+Backend = Annotated[Local | Memory | R2 | S3, Field(discriminator="type")]
 
 
 class Config(Section):

@@ -1,0 +1,195 @@
+"""GetObject and HeadObject."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
+
+from aiohttp import ClientResponse
+
+from gateway.backends.assembly import span
+from gateway.backends.dialects import Dialect
+from gateway.backends.s3.client import Ask, Client
+from gateway.backends.s3.described import checksum_of, condition_headers, info_of, lacking
+from gateway.backends.s3.documents import children, part_of, text
+from gateway.backends.s3.errors import FAILURES
+from gateway.conditions import Conditions
+from gateway.errors import (
+    InternalError,
+    InvalidPartNumber,
+    InvalidRange,
+    NoSuchKey,
+    PreconditionFailed,
+    S3Error,
+    ServiceUnavailable,
+)
+from gateway.storage import SMALL, Address, Download, ObjectInfo, Part, ReadOptions
+
+AT_ONCE: Final = 16  # parts looked at at the same time
+PARTIAL: Final = 206
+_PAGE: Final = 1000
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
+
+
+class Reader:
+    """Reads objects of one account."""
+
+    def __init__(self, client: Client, dialect: Dialect) -> None:
+        self._client, self._dialect = client, dialect
+
+    async def head(self, at: Address, options: ReadOptions) -> ObjectInfo:
+        """As `Backend.head`."""
+        options = replace(options, range=None)
+        async with await self._ask("HEAD", at, options) as response:
+            info, _, _ = _described(at.key, response, options)
+        return await self._with_parts(at, info, options)
+
+    @asynccontextmanager
+    async def get(self, at: Address, options: ReadOptions) -> AsyncIterator[Download]:
+        """As `Backend.get`."""
+        if options.range and options.range.stop == 0:  # a range that no header can name
+            raise InvalidRange.of((await self.head(at, options)).size)
+        async with await self._ask("GET", at, options) as response:
+            info, start, stop = _described(at.key, response, options)
+            _check_span(info, options, (start, stop))
+            info = await self._with_parts(at, info, options)
+            content = await self._small(response) if stop - start <= SMALL else self._stream(response, stop - start)
+            yield Download(info, start, stop, content)
+
+    async def _ask(self, method: str, at: Address, options: ReadOptions) -> ClientResponse:
+        headers = condition_headers(options.conditions)
+        query: dict[str, str] = {}
+        if self._dialect.checksums:
+            headers["x-amz-checksum-mode"] = "ENABLED"
+        if options.range is not None:
+            headers["range"] = _range(options.range)
+        if options.part is not None and await self._knows_part(at, options):
+            query["partNumber"] = str(options.part)
+        try:
+            return await self._client.send(Ask(method, at.bucket, at.key, query, headers))
+        except InvalidRange as error:
+            raise await self._out_of_range(at, options, error) from error
+
+    async def _knows_part(self, at: Address, options: ReadOptions) -> bool:
+        """Say whether the part is to be asked for; where the server cannot, whether it is one is decided here."""
+        if self._dialect.part_reads:
+            return True
+        info = await self.head(at, ReadOptions(conditions=options.conditions))
+        if info.part_count:
+            raise lacking(self._dialect, "partNumber")
+        span(info.size, (), options)
+        return False
+
+    async def _out_of_range(self, at: Address, options: ReadOptions, error: InvalidRange) -> S3Error:
+        """Return the refusal of a range with the size of the object, of a part with their number."""
+        if options.part is not None:
+            count = (await self.head(at, ReadOptions())).part_count or 1
+            return InvalidPartNumber(PartNumberRequested=str(options.part), ActualPartCount=str(count))
+        told = error.headers.get("Content-Range", "").rpartition("/")[2]
+        return InvalidRange.of(int(told) if told.isdigit() else (await self.head(at, ReadOptions())).size)
+
+    async def _small(self, response: ClientResponse) -> bytes:
+        return await self._client.read(response, SMALL)
+
+    async def _stream(self, response: ClientResponse, size: int) -> AsyncIterator[bytes]:
+        """Yield the bytes as they come. Raises ServiceUnavailable where fewer come than were promised."""
+        left = size
+        try:
+            async for piece in response.content.iter_any():
+                left -= len(piece)
+                yield piece
+        except FAILURES as error:
+            raise self._client.cut_off(error) from error
+        if left:
+            raise ServiceUnavailable
+
+    # --- parts ---
+
+    async def _with_parts(self, at: Address, info: ObjectInfo, options: ReadOptions) -> ObjectInfo:
+        return replace(info, parts=await self.parts(at, info)) if options.parts and info.part_count else info
+
+    async def parts(self, at: Address, info: ObjectInfo) -> Sequence[Part]:
+        """Return the parts of an object. Raises PreconditionFailed if it was replaced meanwhile."""
+        found = await self._listed_parts(at, info) if self._dialect.attributes else ()
+        if found:
+            return found
+        if not self._dialect.part_reads:
+            raise lacking(self._dialect, "partNumber")
+        slots = asyncio.Semaphore(AT_ONCE)
+        try:
+            async with asyncio.TaskGroup() as looks:
+                tasks = [looks.create_task(self._part(at, info, n, slots)) for n in range(1, info.part_count + 1)]
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+        return [task.result() for task in tasks]
+
+    async def _part(self, at: Address, info: ObjectInfo, number: int, slots: asyncio.Semaphore) -> Part:
+        async with slots:
+            options = ReadOptions(part=number, conditions=Conditions(if_match=(info.etag,)))
+            async with await self._ask("HEAD", at, options) as response:
+                _, start, stop = _described(at.key, response, options)
+                return Part(number, "", stop - start, checksum=checksum_of(response.headers))
+
+    async def _listed_parts(self, at: Address, info: ObjectInfo) -> Sequence[Part]:
+        """Return the parts that GetObjectAttributes tells: those of objects whose checksum is one of checksums.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html
+        """
+        found: list[Part] = []
+        while True:
+            headers = {
+                "x-amz-object-attributes": "ETag,ObjectParts",
+                "x-amz-max-parts": str(_PAGE),
+                "x-amz-part-number-marker": str(found[-1].number if found else 0),
+            }
+            ask = Ask("GET", at.bucket, at.key, {"attributes": ""}, headers)
+            document = await self._client.document(ask, ("Part",))
+            if text(document, "ETag").strip('"') != info.etag:
+                raise PreconditionFailed
+            page = document.get("ObjectParts") or {}
+            parts = [part_of(entry) for entry in children(page, "Part")]
+            found += parts
+            if not parts or text(page, "IsTruncated") != "true":
+                return found
+
+
+async def explained(client: Client, at: Address, error: PreconditionFailed, conditions: Conditions) -> S3Error:
+    """Return why a condition failed: If-Match where nothing is says NoSuchKey, which not every server does."""
+    if not conditions.if_match:
+        return error
+    try:
+        (await client.send(Ask("HEAD", at.bucket, at.key))).close()
+    except NoSuchKey as absent:
+        return absent
+    return error
+
+
+def _described(key: str, response: ClientResponse, options: ReadOptions) -> tuple[ObjectInfo, int, int]:
+    """Return what an answer tells of an object, and which bytes of it it holds."""
+    headers = response.headers
+    length = headers.get("Content-Length", "")
+    if response.status == PARTIAL:
+        told = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+        if not told:
+            raise InternalError
+        start, stop, size = int(told[1]), int(told[2]) + 1, int(told[3])
+    elif length.isdigit():
+        start, stop, size = 0, int(length), int(length)
+    else:
+        raise InternalError
+    whole = options.part is None and (start, stop) == (0, size)
+    return info_of(key, headers, size, whole=whole), start, stop
+
+
+def _check_span(info: ObjectInfo, options: ReadOptions, got: tuple[int, int]) -> None:
+    """Refuse an answer with other bytes than were asked for. Raises InvalidRange, InternalError."""
+    if options.range is not None and span(info.size, (), replace(options, part=None)) != got:
+        raise InternalError
+
+
+def _range(wanted: slice) -> str:
+    if wanted.start is not None and wanted.start < 0:
+        return f"bytes={wanted.start}"
+    return f"bytes={wanted.start or 0}-{'' if wanted.stop is None else wanted.stop - 1}"
