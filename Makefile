@@ -41,6 +41,7 @@ check: setup  ## formatting, lint, types, layers, docs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/test_docs_*.py
 
 .PHONY: bench
 bench: setup  ## measure speed and memory beside rclone, write docs/performance.md
