@@ -21,6 +21,7 @@ class Setting:
     """Under what the numbers were taken."""
 
     command: str
+    load: float  # of the machine, before anything was measured
     versions: Mapping[str, str]
     workers: int
     rounds: int
@@ -87,7 +88,7 @@ The gateway ran with `workers: {setting.workers}`, rclone (`rclone serve s3`) wi
 asked in turn by the same client over 8 keep-alive connections (listings: 1), medians of {setting.rounds} rounds.
 Every request carries a SigV4 signature, which both servers check: a wrong one was refused by both before anything was
 measured. A PUT also signs the SHA-256 of its body: {payload}.
-The client shares the machine, so the ratios and the CPU per request say more than the requests per second.
+The client shares the machine, which had a load of {setting.load:.1f} before, so the ratios say more than the rest.
 rclone never syncs a file to the disk; the gateway does before it answers, unless told `fsync: false`: both are shown.
 The ratio is the gateway's (as it comes, with fsync) to rclone's.
 """
@@ -106,7 +107,7 @@ class _Target:
         met = self.measured <= self.bound if self.at_most else self.measured >= self.bound
         sign = "≤" if self.at_most else "≥"
         verdict = "met" if met else "**missed**"
-        return f"| {self.what} | {sign} {self.bound:g} {self.unit} | {self.measured:.3g} {self.unit} | {verdict} |"
+        return f"| {self.what} | {sign} {self.bound:g} {self.unit} | {self.measured:.4g} {self.unit} | {verdict} |"
 
 
 def _targets(results: Results) -> str:

@@ -1,7 +1,7 @@
 """Measure the gateway beside a peer, under the same load in the same run: `make bench`, or ARGS="--full"."""
 
 import argparse
-import shlex
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -119,7 +119,8 @@ def _starts(folder: Path, options: argparse.Namespace) -> dict[str, list[float]]
 def _setting(up: Sequence[Server], options: argparse.Namespace) -> Setting:
     peer = next(server for server in up if server.name == PEER)
     return Setting(
-        command=shlex.join(["make", "bench", *([f"ARGS={shlex.join(sys.argv[1:])}"] if sys.argv[1:] else [])]),
+        command=_command(options),
+        load=os.getloadavg()[0],
         versions={
             "gateway": servers.version([servers.GATEWAY, "--version"]).split()[-1],
             "rclone": servers.version([servers.RCLONE, "version"]).split()[-1],
@@ -130,6 +131,13 @@ def _setting(up: Sequence[Server], options: argparse.Namespace) -> Setting:
             lambda: scenarios.send(peer, [peer.target.sign_upload(f"/{BUCKET}/wrong", b"x" * KIB, 1, "0" * 64)])
         ),
     )
+
+
+def _command(options: argparse.Namespace) -> str:
+    """Return what has to be typed to measure the same again."""
+    words = [f"--{name}" for name in ("quick", "full") if getattr(options, name)]
+    words += [f"--{name} {getattr(options, name)}" for name in ("rounds", "workers")]
+    return f'make bench ARGS="{" ".join(words)}"'
 
 
 def _refuses_wrong_signature(server: Server) -> None:
