@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, Self
 
 from gateway.backends.local.names import LONGEST_NAME, RESERVED, goes_on, piece
 
+_READINGS: Final = 3  # of a folder that changes while it is read
 _CHUNK: Final = 512  # names that are looked at together
 _OVERHEAD: Final = 160  # bytes for each chunk of them
 
@@ -131,15 +132,32 @@ class Contents:
 
 
 def read(folder: int) -> Contents:
-    """Return what lies in an open folder."""
+    """Return what lies in an open folder.
+
+    An object that is replaced moves within its folder on some file systems (btrfs, tmpfs), one that is set aside on
+    any: a scan may have passed its new place and not yet come to its old one. So a folder that changes meanwhile is
+    read again, and what any reading showed counts: who lists looks at each entry, and finds out what is gone.
+    """
+    natural, escaped, at = _scan(folder)
+    for _ in range(_READINGS - 1):
+        if os.fstat(folder).st_mtime_ns == at:
+            break
+        more, aside, at = _scan(folder)
+        natural, escaped = list({*natural, *more}), list({*escaped, *aside})
+    return Contents(Names.of(natural), escaped)
+
+
+def _scan(folder: int) -> tuple[list[bytes], list[Escaped], int]:
+    """Return what is natural and what is escaped, and when the folder had been modified before it was read."""
     natural: list[bytes] = []
     escaped: list[Escaped] = []
+    modified_ns = os.fstat(folder).st_mtime_ns
     with os.scandir(folder) as entries:
         for entry in entries:
             is_folder = entry.is_dir(follow_symlinks=False)
             kind = modes.S_IFDIR if is_folder else modes.S_IFREG if entry.is_file(follow_symlinks=False) else 0
             _sort_in(os.fsencode(entry.name), kind, natural, escaped)
-    return Contents(Names.of(natural), escaped)
+    return natural, escaped, modified_ns
 
 
 def has_more_than(folder: int, count: int) -> bool:

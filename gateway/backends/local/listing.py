@@ -159,12 +159,15 @@ class Walk:
         return None if is_sure else entry
 
     def _glance(self, folder: Entry) -> Iterator[Entry | None]:
-        """Yield some entries of a folder, as they come; None stands for the rest."""
+        """Yield some entries of a folder, as they come; None stands for the rest, and for what may have moved."""
         with suppress(FileNotFoundError), self._root.folder(folder.path) as opened, os.scandir(opened) as entries:
+            modified_ns = os.fstat(opened).st_mtime_ns
             for number, entry in enumerate(_entries_of(folder, entries)):
                 yield entry if number < _GLANCE else None
                 if number == _GLANCE:
                     return
+            if os.fstat(opened).st_mtime_ns != modified_ns:
+                yield None
 
     def _is_object(self, entry: Entry) -> bool:
         """Look at a file; what is known of it is `found` then."""
