@@ -86,7 +86,7 @@ SHARED = "memory is not shared by several workers, set workers: 1"
         ("log: loud", "1: log: expected keys and values, got 'loud'"),
         ("backends: {a: {type: local}}", "1: backends.a.path: is required"),
         ("backends: {a: {path: x}}", "1: backends.a.type: is required"),
-        ("backends: {a: {type: x}}", "1: backends.a.type: expected one of 'local', 'memory', 'r2', 's3', got 'x'"),
+        ("backends: {a: {type: x}}", "1: backends.a.type: expected one of 'gcs', 'local', 'memory', 'r2', 's3', got 'x'"),
         ("tls: {certificate: x}", "1: tls.key: is required"),
         ("admin: 127.0.0.1:9000", "1: admin: port 9000 is that of listen already"),
         ('buckets: {"*": {backend: x}}', '1: buckets.*.backend: there is no backend "x", there are: disk'),

@@ -125,9 +125,7 @@ class S3(S3Account):
     @field_validator("endpoint")
     @classmethod
     def _check_endpoint(cls, value: str | None) -> str | None:
-        if value is not None:
-            endpoint_of(value, virtual=False)
-        return value
+        return _checked_endpoint(value)
 
 
 class R2(S3Account):
@@ -136,6 +134,25 @@ class R2(S3Account):
     type: Literal["r2"]
     account: str = Field(pattern=r"^[A-Za-z0-9-]+$")
     jurisdiction: Literal["eu", "fedramp", "us"] | None = None
+
+
+class Gcs(Section):
+    """A project of Google Cloud Storage. Without a file, credentials are found as Google's own libraries find them."""
+
+    type: Literal["gcs"]
+    project: str | None = Field(None, min_length=1)
+    credentials: Path | None = None
+    endpoint: str | None = None
+    location: str | None = Field(None, min_length=1)
+    storage_class: Literal["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"] | None = None
+    connect_timeout: Seconds = Field(3.0, gt=0)
+    answer_timeout: Seconds = Field(30.0, gt=0)
+    stall_timeout: Seconds = Field(30.0, gt=0)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_endpoint(cls, value: str | None) -> str | None:
+        return _checked_endpoint(value)
 
 
 class Bucket(Section):
@@ -179,6 +196,12 @@ class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+def _checked_endpoint(value: str | None) -> str | None:
+    if value is not None:
+        endpoint_of(value, virtual=False)
+    return value
+
+
 def _kind(value: object) -> str:
     return "file" if isinstance(value, (Mapping, KeyFile)) else "list"
 
@@ -187,7 +210,7 @@ Keys = Annotated[
     Annotated[tuple[Key, ...], Tag("list")] | Annotated[KeyFile, Tag("file")],
     Discriminator(_kind),
 ]
-Backend = Annotated[Local | Memory | R2 | S3, Field(discriminator="type")]
+Backend = Annotated[Gcs | Local | Memory | R2 | S3, Field(discriminator="type")]
 
 
 class Config(Section):

@@ -32,6 +32,7 @@ API: Final = "/storage/v1"
 UPLOAD: Final = "/upload/storage/v1"
 REFUSED: Final = 400
 UNAUTHORIZED: Final = 401
+SLOW: Final = 600.0  # seconds for copies and compositions
 PAUSES: Final = (0.1, 0.4)  # seconds, about: before what can be repeated is repeated
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -39,21 +40,20 @@ _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 class Patience(NamedTuple):
     """How many seconds each phase of a request may take; none bounds the whole of it."""
 
-    connect: float = 3.0
-    answer: float = 60.0  # from the last byte sent to the first received
-    stall: float = 30.0  # from one piece of a body to the next
+    connect: float
+    answer: float  # from the last byte sent to the first received, and from one received to the next
+    stall: float  # until the storage takes the next piece of a body
 
-    @property
-    def timeout(self) -> ClientTimeout:
-        """The same as aiohttp takes it. It watches no sending, see `sending`."""
-        return ClientTimeout(total=None, sock_connect=self.connect, sock_read=self.answer)
-
-
-PATIENT: Final = Patience()
+    def timeout(self, *, slow: bool = False) -> ClientTimeout:
+        """Return the same as aiohttp takes it. It watches no sending, see `sending`."""
+        return ClientTimeout(total=None, sock_connect=self.connect, sock_read=SLOW if slow else self.answer)
 
 
 class Request(NamedTuple):
-    """What is asked, about what is `at`. `again`: doing it twice is as doing it once."""
+    """What is asked, about what is `at`.
+
+    `again`: doing it twice is as doing it once. `slow`: the storage has much to do before it answers.
+    """
 
     method: str
     url: str  # what follows the endpoint, or all of it
@@ -62,6 +62,7 @@ class Request(NamedTuple):
     content: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = _NOTHING
     again: bool = False
+    slow: bool = False
 
     @property
     def repeatable(self) -> bool:
@@ -160,5 +161,6 @@ class Client:
                 URL(url + query, encoded=True),
                 data=data,
                 headers=headers | dict(request.headers),
+                timeout=self.patience.timeout(slow=request.slow),
                 allow_redirects=False,  # 308 is no redirect here, and nothing else is to be followed with a token
             )

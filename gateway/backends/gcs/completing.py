@@ -113,7 +113,7 @@ async def _made(
 ) -> Mapping[str, Any]:
     content = {"sourceObjects": sources, "destination": resource}
     query = {"ifGenerationMatch": over, "fields": FIELDS}
-    return await client.ask(Request("POST", f"{API}{object_path(at)}/compose", at, query, content))
+    return await client.ask(Request("POST", f"{API}{object_path(at)}/compose", at, query, content, slow=True))
 
 
 def _source(there: Found) -> Mapping[str, Any]:

@@ -4,54 +4,49 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 from aiohttp import ClientSession, DummyCookieJar, TCPConnector
 
 from gateway.backends.gcs.backend import Gcs
 from gateway.backends.gcs.buckets import Account
-from gateway.backends.gcs.client import PATIENT, Client, Patience
+from gateway.backends.gcs.client import Client, Patience
 from gateway.backends.gcs.credentials import Credentials, find_token
-from gateway.storage import Backend
+from gateway.backends.gcs.settings import Options, Settings
+from gateway.storage import PIECE, Backend
 
 ENDPOINT: Final = "https://storage.googleapis.com"
 EMULATOR: Final = "STORAGE_EMULATOR_HOST"  # as Google's own libraries have it
-BUFFER: Final = 256 * 1024
 
 
 @asynccontextmanager
-async def open_gcs(  # noqa: PLR0913 - one for each setting
-    name: str,
-    *,
-    project: str | None = None,
-    credentials: Path | None = None,
-    endpoint: str | None = None,
-    location: str | None = None,
-    storage_class: str | None = None,
-    patience: Patience = PATIENT,
-) -> AsyncIterator[Backend]:
-    """Open a project. With an endpoint and no credentials none are shown. Raises OSError for credentials unreadable."""
-    endpoint = endpoint or _emulator()
-    timeout, connector = patience.timeout, TCPConnector(limit=0)
-    async with ClientSession(
-        connector=connector,
-        timeout=timeout,
+async def open_gcs(name: str, **settings: Unpack[Options]) -> AsyncIterator[Backend]:
+    """Open a project; nothing is asked of the storage before something is asked of the backend.
+
+    The settings are those of `Settings`. Raises OSError for a file that holds no credentials.
+    """
+    said = Settings(**settings)
+    endpoint = said.endpoint or _emulator()
+    patience = Patience(said.connect_timeout, said.answer_timeout, said.stall_timeout)
+    async with _session() as session:
+        credentials = None
+        if said.credentials or not endpoint:
+            credentials = Credentials(name, await asyncio.to_thread(find_token, said.credentials, session))
+        client = Client(name, session, (endpoint or ENDPOINT).rstrip("/"), credentials, patience)
+        try:
+            yield Gcs(client, Account(said.project or "", said.location or "", said.storage_class or ""))
+        finally:
+            if credentials:
+                await credentials.close()
+
+
+def _session() -> ClientSession:
+    return ClientSession(
+        connector=TCPConnector(limit=0),  # as many as there are requests of ours
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
-        read_bufsize=BUFFER,
-    ) as session:
-        shown = await _credentials(name, credentials, session) if credentials or not endpoint else None
-        try:
-            client = Client(name, session, (endpoint or ENDPOINT).rstrip("/"), shown, patience)
-            yield Gcs(client, Account(project or "", location or "", storage_class or ""))
-        finally:
-            if shown:
-                await shown.close()
-
-
-async def _credentials(name: str, file: Path | None, session: ClientSession) -> Credentials:
-    return Credentials(name, await asyncio.to_thread(find_token, file, session))
+        read_bufsize=PIECE,
+    )
 
 
 def _emulator() -> str | None:

@@ -145,7 +145,7 @@ async def _rewrite(client: Client, source: Address, to: Address, options: WriteO
         over = await expected(client, to, options.conditions)
         query = {"sourceGeneration": there.generation} | ({"ifGenerationMatch": over} if over else {})
         try:
-            return found(await _rewritten(client, Request("POST", url, to, query, content, again=True))).info
+            return found(await _rewritten(client, Request("POST", url, to, query, content, again=True, slow=True))).info
         except PreconditionFailed:
             continue
         except NoSuchKey:

@@ -6,7 +6,6 @@ from random import Random
 import pytest
 
 from gateway.backends.gcs import open_gcs
-from gateway.backends.gcs.client import Patience
 from gateway.errors import (
     AccessDenied,
     InternalError,
@@ -20,12 +19,12 @@ from gateway.storage import PIECE, Address, Completion, ListQuery, WriteOptions
 from tests.backends.given import MIB, Slow, body, etag, keys, put, read, some, uploaded, uploads
 from tests.doubles.gcs import Fault
 
-HASTY = Patience(connect=0.5, answer=0.3, stall=0.3)
+STALL = 0.3
 
 
 @pytest.fixture
 async def hasty(fake):
-    async with open_gcs("gcs", project="acme", endpoint=fake.url, patience=HASTY) as storage:
+    async with open_gcs("gcs", project="acme", endpoint=fake.url, answer_timeout=STALL, stall_timeout=STALL) as storage:
         yield storage
 
 
@@ -166,7 +165,7 @@ async def test_a_client_may_take_its_time(hasty):
     slow = Slow(some(3 * PIECE), b"rest")
     running = asyncio.create_task(hasty.put(Address("bucket", "key"), slow.body))
     await slow.reached.wait()
-    await asyncio.sleep(2 * HASTY.stall)
+    await asyncio.sleep(2 * STALL)
     slow.go_on.set()
     assert (await running).size == 3 * PIECE + 4
 
