@@ -203,15 +203,16 @@ class Connection(BaseProtocol):
 
     async def flush(self) -> None:
         """Wait until everything sent so far has left the process. Raises: ClientGoneError."""
-        if self.transport is None:
+        transport = self.transport  # forgotten when the client goes, which it may do meanwhile
+        if transport is None:
             raise ClientGoneError
-        if self.transport.get_write_buffer_size():
-            low, high = self.transport.get_write_buffer_limits()
-            self.transport.set_write_buffer_limits(high=0)
+        if transport.get_write_buffer_size():
+            low, high = transport.get_write_buffer_limits()
+            transport.set_write_buffer_limits(high=0)
             try:
                 await self.drain()
             finally:
-                self.transport.set_write_buffer_limits(high=high, low=low)
+                transport.set_write_buffer_limits(high=high, low=low)
 
     def duplicate(self) -> socket.socket:
         """Return a socket of the same connection, to be closed by the caller. Raises: ClientGoneError."""

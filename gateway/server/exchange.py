@@ -35,6 +35,7 @@ class Exchange:
     sent: int = 0  # bytes of the answer's body
     error: str = ""
     closing: bool = False  # the connection ends after the answer
+    continued: bool = False  # the client was told to send its body
 
     @property
     def skippable(self) -> int:
@@ -73,6 +74,7 @@ class Exchange:
         """
         if self._waits():
             self.connection.send(CONTINUE)
+            self.continued = True
         while chunk := await self.connection.receive(self.payload):
             yield chunk
 
@@ -88,12 +90,15 @@ class Exchange:
         if isinstance(request, S3Error) or request.should_close or connection.is_over:
             self.closing = True
         elif not self.closing:
-            self.closing = not self.payload.is_eof() and (self._waits() or self._missing(request) > self.skippable)
+            self.closing = self._waits() or (not self.payload.is_eof() and self._missing(request) > self.skippable)
         return self.closing
 
     def _waits(self) -> bool:
-        """Say whether the client waits for 100 Continue: HTTP/1.1 only, and not if it began to send."""
-        if isinstance(self.request, S3Error) or self.payload.is_eof() or self.payload.total_bytes:
+        """Say whether the client waits for 100 Continue: HTTP/1.1 only, and not if it began to send.
+
+        It waits with an empty body too: botocore before 1.36 takes the next answer for the 100 that did not come.
+        """
+        if isinstance(self.request, S3Error) or self.continued or self.payload.total_bytes:
             return False
         expects = self.request.headers.get("Expect", "").lower()
         return expects == "100-continue" and self.request.version >= HttpVersion11

@@ -142,6 +142,23 @@ async def test_a_refused_body_is_never_asked_for(site):
     assert await reader.read() == b""
 
 
+async def test_an_empty_body_is_asked_for_too(site):
+    reader, writer = await site.connect()
+    writer.write(site.signed("PUT", "/open/key", {"Content-Length": "0", "Expect": "100-continue"}))
+    assert (await receive(reader)).status == 100
+    assert (await receive(reader)).status == 200
+    writer.write(site.signed("PUT", "/open/key", {"Content-Length": "0", "Expect": "100-continue"}))
+    assert (await receive(reader)).status == 100
+
+
+async def test_a_connection_whose_client_still_waits_to_be_asked_is_not_used_again(site):
+    reader, writer = await site.connect()
+    headers = {"Content-Length": "0", "Expect": "100-continue", "If-Match": '"no such"'}
+    writer.write(site.signed("PUT", "/open/none", headers))
+    reply = await receive(reader)
+    assert (reply.status, reply.headers["connection"]) == (404, "close")
+
+
 async def test_a_client_that_sends_without_being_asked_needs_no_continue(site):
     reader, writer = await site.connect()
     writer.write(site.signed("PUT", "/open/key", {"Content-Length": "5", "Expect": "100-continue"}) + b"bytes")
