@@ -19,7 +19,18 @@ from gateway.errors import (
     S3Error,
 )
 from gateway.message import Answer, Call
-from gateway.operations import acl, attributes, buckets, completing, copying, deleting, listing, multipart, objects
+from gateway.operations import (
+    acl,
+    attributes,
+    buckets,
+    completing,
+    copying,
+    deleting,
+    listing,
+    multipart,
+    objects,
+    tagging,
+)
 from gateway.operations.presigned import carried
 from gateway.operations.row import NOTHING, Function, Operation, Scope, words
 from gateway.operations.service import Service
@@ -68,6 +79,7 @@ SUPPORTED: Final[Sequence[Operation]] = (
     _object("CompleteMultipartUpload", "POST", "uploadId", "write", completing.complete_multipart_upload),
     _object("AbortMultipartUpload", "DELETE", "uploadId", "write", multipart.abort_multipart_upload),
     _bucket("ListMultipartUploads", "GET", "uploads", "", multipart.list_multipart_uploads),
+    _object("GetObjectTagging", "GET", "tagging | versionId", "read", tagging.get_object_tagging),
     _object("GetObjectAcl", "GET", "acl | versionId", "admin", acl.get_object_acl),
     _object("PutObjectAcl", "PUT", "acl | versionId", "admin", acl.put_object_acl),
 )

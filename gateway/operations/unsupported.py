@@ -97,7 +97,6 @@ _OBJECT: Final[Mapping[str, Mapping[str, str]]] = {
         "GetObjectAnnotation": "annotation + annotationName",
         "GetObjectLegalHold": "legal-hold",
         "GetObjectRetention": "retention",
-        "GetObjectTagging": "tagging",
         "GetObjectTorrent": "torrent",
         "ListObjectAnnotations": "annotation",
     },
