@@ -355,7 +355,7 @@ class Gcs:
         _check_metadata(resource)
         _check(blobs.get(name), query)
         if resource.pop("md5Hash", md5(data)) != md5(data) or resource.pop("crc32c", crc32c(data)) != crc32c(data):
-            raise RefusedError(400, "Provided hash doesn't match calculated one.")
+            raise RefusedError(400, "Provided hash doesn't match calculated hash.")
         self._generation += 1
         blobs[name] = Blob(name, bytes(data), resource, self._generation)
         return blobs[name]
@@ -499,14 +499,15 @@ def _related(request: web.Request, content: bytes) -> tuple[dict[str, Any], byte
     start, end = f"--{boundary}\r\n".encode(), f"\r\n--{boundary}--\r\n".encode()
     if kind != "multipart/related" or not content.startswith(start) or not content.endswith(end):
         raise RefusedError(400, "Malformed multipart body.")
-    described, _, media = content[len(start) : -len(end)].partition(b"\r\n" + start)
-    described_head, _, resource = described.partition(b"\r\n\r\n")
-    media_head, _, data = media.partition(b"\r\n\r\n")
-    if not described_head.startswith(b"Content-Type: application/json") or b"Content-Type: " not in media_head:
+    second = content.index(b"\r\n" + start, len(start))
+    head, _, resource = content[len(start) : second].partition(b"\r\n\r\n")
+    data = content.index(b"\r\n\r\n", second + 2) + 4
+    kind = content[second + 2 + len(start) : data - 4].decode()
+    if not head.startswith(b"Content-Type: application/json") or not kind.startswith("Content-Type: "):
         raise RefusedError(400, "Malformed multipart body.")
     found = _known(json.loads(resource), WRITABLE)
-    found.setdefault("contentType", media_head.decode().removeprefix("Content-Type: "))
-    return found, data
+    found.setdefault("contentType", kind.removeprefix("Content-Type: "))
+    return found, content[data : -len(end)]
 
 
 async def _read(request: web.Request) -> bytes:

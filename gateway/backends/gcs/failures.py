@@ -95,6 +95,8 @@ def _missing(refusal: Refusal) -> S3Error:
 
 def _malformed(refusal: Refusal) -> S3Error:
     log.error("backend_refused_request", backend=refusal.backend, status=refusal.status, reason=refusal.message)
+    if "match calculated" in refusal.message:
+        return InternalError("What the storage received is not what was sent.")
     if not refusal.at.key and "bucket name" in refusal.message.lower():
         return InvalidBucketName(BucketName=refusal.at.bucket)
     return (

@@ -5,9 +5,11 @@ https://cloud.google.com/storage/docs/uploads-downloads
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from secrets import token_hex
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from aiohttp import ClientConnectionError, ClientResponse
@@ -15,11 +17,12 @@ from aiohttp import ClientConnectionError, ClientResponse
 from gateway.backends.gcs.client import UPLOAD, Client, Patience, Request
 from gateway.backends.gcs.names import bucket_path
 from gateway.backends.gcs.resources import FIELDS, Identity, identified
-from gateway.checksums import Digest
+from gateway.checksums import MD5, Digest
 from gateway.errors import InternalError, S3Error, ServiceUnavailable
 from gateway.storage import Address, Body
 
 CRC32C: Final = "CRC32C"
+_CHECKED: Final[Mapping[str, str]] = MappingProxyType({MD5: "md5Hash", CRC32C: "crc32c"})
 _Answer = TypeVar("_Answer")
 
 
@@ -88,14 +91,24 @@ async def send_whole(client: Client, draft: Draft, whole: Whole) -> dict[str, An
 async def send_stream(client: Client, draft: Draft, body: Body, size: int) -> dict[str, Any]:
     """Store an object of any known size in one request, but for what only its end tells; return its resource."""
     frame = _Frame(draft)
+    resource = {**draft.resource, **_declared(body)}
 
     async def pieces() -> AsyncIterator[bytes]:
-        yield frame.head(draft.resource)
+        yield frame.head(resource)
         async for piece in body:
             yield piece
         yield frame.tail
 
-    return await _post(client, frame.request(draft.resource, size), pieces())
+    return await _post(client, frame.request(resource, size), pieces())
+
+
+def _declared(body: Body) -> Mapping[str, str]:
+    """Return the hashes that the sender told beforehand, for the storage to check as well."""
+    return {
+        field: b64encode(body.declared[algorithm]).decode()
+        for algorithm, field in _CHECKED.items()
+        if algorithm in body.declared
+    }
 
 
 class _Frame:

@@ -149,6 +149,17 @@ async def test_bytes_that_arrive_as_others_are_taken_back(fake, storage, bucket,
         await storage.head(at)
 
 
+@pytest.mark.parametrize("algorithm", ["MD5", "CRC32C"])
+async def test_bytes_whose_hash_was_declared_are_checked_by_the_storage_as_well(fake, storage, bucket, algorithm):
+    at = Address(bucket, "key")
+    await put(storage, at, b"old")
+    upload = body(some(MIB))
+    upload.declared[algorithm] = bytes(16 if algorithm == "MD5" else 4)
+    with pytest.raises(InternalError):
+        await storage.put(at, upload)
+    assert await read(storage, at) == b"old"
+
+
 async def test_our_corner_is_nobodys(storage, bucket):
     await storage.annotate(Address(bucket), {"owner": "x"})
     at = Address(bucket, ".gw/bucket")
