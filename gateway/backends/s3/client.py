@@ -219,7 +219,7 @@ class Client:
                 name: refusal.headers[name] for name in ("ETag", "Last-Modified") if name in refusal.headers
             }
             return error
-        if refusal.status == 404 and not refusal.code:  # noqa: PLR2004
+        if ask.method == "HEAD" and refusal.status == 404:  # noqa: PLR2004  of others it says what is missing
             return await self._absent(ask)
         error = refused(self._name, refusal, writes=not ask.reads)
         if isinstance(error, NoSuchBucket):
