@@ -4,7 +4,6 @@ import heapq
 import os
 import stat as modes
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import count
 from typing import Final, NamedTuple, Self
 
@@ -16,7 +15,7 @@ from gateway.backends.local.folders import Folders
 from gateway.backends.local.kernel import FOLDER, READ
 from gateway.backends.local.names import LONGEST_KEY, goes_on, is_continued, piece, place
 from gateway.backends.local.names import folder as folder_of
-from gateway.backends.local.root import Root
+from gateway.backends.local.root import ABSENT, Root
 from gateway.storage import Address, ListPage, ListQuery, ObjectInfo
 
 _GLANCE: Final = 8  # entries of a folder that are looked at to see whether there is an object in it
@@ -160,14 +159,18 @@ class Walk:
 
     def _glance(self, folder: Entry) -> Iterator[Entry | None]:
         """Yield some entries of a folder, as they come; None stands for the rest, and for what may have moved."""
-        with suppress(FileNotFoundError), self._root.folder(folder.path) as opened, os.scandir(opened) as entries:
-            modified_ns = os.fstat(opened).st_mtime_ns
-            for number, entry in enumerate(_entries_of(folder, entries)):
-                yield entry if number < _GLANCE else None
-                if number == _GLANCE:
-                    return
-            if os.fstat(opened).st_mtime_ns != modified_ns:
-                yield None
+        try:
+            with self._root.folder(folder.path) as opened, os.scandir(opened) as entries:
+                modified_ns = os.fstat(opened).st_mtime_ns
+                for number, entry in enumerate(_entries_of(folder, entries)):
+                    yield entry if number < _GLANCE else None
+                    if number == _GLANCE:
+                        return
+                if os.fstat(opened).st_mtime_ns != modified_ns:
+                    yield None
+        except OSError as error:
+            if error.errno not in ABSENT:  # it is gone, or something else by now
+                raise
 
     def _is_object(self, entry: Entry) -> bool:
         """Look at a file; what is known of it is `found` then."""

@@ -1,6 +1,7 @@
 """A folder that changes while it is read shows at least what was in it all the time."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -64,3 +65,23 @@ async def test_a_prefix_whose_only_object_moves_is_listed(tmp_path, monkeypatch)
         monkeypatch.setattr(listing.os, "scandir", Moving("key", 1).scandir)
         page = await storage.list_objects("bucket", ListQuery(delimiter="/"))
         assert page.prefixes == ["folder/"]
+
+
+@pytest.mark.parametrize("by", ["file", "link", "nothing"])
+async def test_a_folder_that_is_replaced_just_before_it_is_looked_into_is_no_failure(tmp_path, monkeypatch, by):
+    looked = listing.Walk._glance
+    folder = tmp_path / "root" / "bucket" / "folder"
+
+    def glance(walk, entry):
+        shutil.rmtree(folder)
+        if by == "file":
+            folder.write_bytes(b"")
+        elif by == "link":
+            folder.symlink_to(tmp_path)
+        return looked(walk, entry)
+
+    async with open_local("disk", tmp_path / "root") as storage:
+        await storage.create_bucket("bucket", {})
+        await put(storage, Address("bucket", "folder/key"), b"")
+        monkeypatch.setattr(listing.Walk, "_glance", glance)
+        assert (await storage.list_objects("bucket", ListQuery(delimiter="/"))).prefixes == []
