@@ -52,6 +52,7 @@ ROWS = {
     "GetObject": Row("GET", "/{}/mine/key", "read"),
     "HeadObject": Row("HEAD", "/{}/mine/key", "read"),
     "GetObjectAttributes": Row("GET", "/{}/mine/key?attributes", "read", (("x-amz-object-attributes", "ETag"),)),
+    "GetObjectTagging": Row("GET", "/{}/mine/key?tagging", "read"),
     "CopyObject": Row("PUT", "/{}/mine/copy", "read write", (SOURCE,)),
     "DeleteObject": Row("DELETE", "/{}/mine/key", "delete"),
     "CreateMultipartUpload": Row("POST", "/{}/mine/key?uploads", "write"),

@@ -33,7 +33,7 @@ def encode(info: ObjectInfo, modified_ns: int) -> bytes:
         "checksum": _plain(info.checksum),
         "parts": info.part_count,
     }
-    return _json({name: value for name, value in record.items() if value or name == "size"})
+    return _json({name: value for name, value in record.items() if value or name in {"size", "mtime"}})
 
 
 def decode(raw: bytes, key: str, stat: stat_result) -> ObjectInfo | None:
