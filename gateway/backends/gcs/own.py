@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from gateway.backends.gcs.client import API, Client, Request
 from gateway.backends.gcs.listing import MOST, ask
 from gateway.backends.gcs.names import object_path
-from gateway.backends.gcs.sending import CRC32C, Draft, Whole, send_whole
+from gateway.backends.gcs.sending import CRC32C, Draft, Tracked, Whole, send_whole
 from gateway.errors import NoSuchKey
 from gateway.storage import Address, Body
 
@@ -22,8 +22,7 @@ async def write(
 ) -> None:
     """Write a small object, over a generation or whatever is there."""
     body = Body(_one(content), len(content))
-    body.digest.want(CRC32C)
-    await send_whole(client, Draft(at, resource or {}, CRC32C, over), Whole(body))
+    await send_whole(client, Draft(at, resource or {}, CRC32C, over), Whole(Tracked(body, CRC32C)))
 
 
 async def items(client: Client, bucket: str, prefix: str, start: str = "") -> AsyncIterator[dict[str, Any]]:

@@ -12,9 +12,9 @@ from typing import Any, Final
 from aiohttp import ClientResponse
 
 from gateway.backends.gcs.client import PAUSES, Client, Request
-from gateway.backends.gcs.sending import CRC32C, Draft, send
+from gateway.backends.gcs.sending import Draft, Tracked, send
 from gateway.errors import InternalError, InvalidArgument, S3Error, ServiceUnavailable
-from gateway.storage import PIECE, Address, Body
+from gateway.storage import PIECE, Address
 
 STEP: Final = 8 * 256 * 1024  # the storage takes multiples of 256 KiB
 INCOMPLETE: Final = 308
@@ -24,14 +24,14 @@ _RANGE: Final = re.compile(r"bytes=0-([0-9]{1,18})")
 class Steps:
     """A body in steps of equal length. The last has from one byte to that many, none only if the body is empty."""
 
-    def __init__(self, body: Body) -> None:
-        self.body, self.ended = body, False
+    def __init__(self, tracked: Tracked) -> None:
+        self.tracked, self.ended = tracked, False
         self._source: AsyncIterator[bytes] | None = None
         self._kept = bytearray()
 
     async def next(self) -> bytes:
         """Return the next step; `ended` tells that it was the last."""
-        self._source = self._source or aiter(self.body)
+        self._source = self._source or aiter(self.tracked)
         while len(self._kept) <= STEP and not self.ended:
             try:
                 self._kept += await anext(self._source)
@@ -53,7 +53,7 @@ async def send_steps(client: Client, draft: Draft, first: bytes, steps: Steps) -
             await session.push(step, offset)
             offset += len(step)
             step = await steps.next()
-        hashes = {"X-Goog-Hash": f"crc32c={steps.body.digest.checksum(CRC32C).value}"}
+        hashes = {"X-Goog-Hash": f"crc32c={steps.tracked.crc32c}"}
         return await session.finish(step, offset, hashes)
     except BaseException:
         await session.cancel()

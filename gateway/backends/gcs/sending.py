@@ -17,7 +17,7 @@ from aiohttp import ClientConnectionError, ClientResponse
 from gateway.backends.gcs.client import UPLOAD, Client, Patience, Request
 from gateway.backends.gcs.names import bucket_path
 from gateway.backends.gcs.resources import FIELDS, Identity, identified
-from gateway.checksums import MD5, Digest
+from gateway.checksums import ALGORITHMS, MD5, Checksum
 from gateway.errors import InternalError, S3Error, ServiceUnavailable
 from gateway.storage import Address, Body
 
@@ -44,58 +44,83 @@ class Draft(NamedTuple):
             query["ifGenerationMatch"] = self.over
         return Request("POST", f"{UPLOAD}{bucket_path(self.at.bucket)}/o", self.at, query, headers=headers)
 
-    def identity(self, digest: Digest) -> Identity:
-        """Return what S3 calls the object whose bytes were digested."""
-        return Identity(digest.checksum(CRC32C).value, checksum=digest.checksum(self.algorithm))
+    def identified(self, crc32c: str, checksum: Checksum) -> Mapping[str, Any]:
+        """Return the resource with all that is to be known, and to be checked; a CRC32C the storage knows by itself."""
+        known = self.algorithm == CRC32C
+        resource = self.resource if known else identified(self.resource, Identity(crc32c, checksum=checksum))
+        return {**resource, "crc32c": crc32c}
 
-    def identified(self, digest: Digest) -> Mapping[str, Any]:
-        """Return the resource with all that is to be known; a CRC32C the storage knows by itself."""
-        return self.resource if self.algorithm == CRC32C else identified(self.resource, self.identity(digest))
+
+class Tracked:
+    """A body and its CRC32C, by which the storage and we understand each other.
+
+    It is not asked of the digest of the body: only the algorithm that clients are told is asked of that.
+    """
+
+    def __init__(self, body: Body, algorithm: str) -> None:
+        self.body, self._algorithm = body, algorithm
+        self._crc = ALGORITHMS[CRC32C].new()
+        body.digest.want(algorithm)
+
+    @property
+    def crc32c(self) -> str:
+        """As the storage writes it."""
+        return Checksum.of(CRC32C, self._crc.digest()).value
+
+    @property
+    def checksum(self) -> Checksum:
+        """What clients are told."""
+        return self.body.digest.checksum(self._algorithm)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self.body:
+            self._crc.update(piece)
+            yield piece
 
 
 class Whole:
     """A body that is small enough to be kept, so that it can be described before it is sent, and sent again."""
 
-    def __init__(self, body: Body, data: bytes | None = None) -> None:
-        self.digest = body.digest
-        self._body, self._data = body, data
+    def __init__(self, tracked: Tracked, data: bytes | None = None) -> None:
+        self.tracked, self._data = tracked, data
 
     @property
     def size(self) -> int:
         """How many bytes it has."""
-        return len(self._data) if self._data is not None else self._body.size or 0
+        return len(self._data) if self._data is not None else self.tracked.body.size or 0
 
     async def data(self) -> bytes:
         """Return its bytes; they are not asked for before there is a connection to send them on."""
         if self._data is None:
-            self._data = await self._body.read()
+            self._data = b"".join([piece async for piece in self.tracked])
         return self._data
 
 
 async def send_whole(client: Client, draft: Draft, whole: Whole) -> dict[str, Any]:
     """Store a small object with all that is to be known of it, in one request; return its resource."""
     frame = _Frame(draft)
-    empty = Digest()
-    for algorithm in whole.digest.algorithms:
-        empty.want(algorithm)
 
     async def pieces() -> AsyncIterator[bytes]:
         data = await whole.data()
-        resource = {**draft.identified(whole.digest), "crc32c": whole.digest.checksum(CRC32C).value}
+        resource = draft.identified(whole.tracked.crc32c, whole.tracked.checksum)
         yield frame.head(resource) + data + frame.tail
 
-    as_long = {**draft.identified(empty), "crc32c": empty.checksum(CRC32C).value}
+    as_long = draft.identified(_nothing(CRC32C).value, _nothing(draft.algorithm))
     return await _post(client, frame.request(as_long, whole.size), pieces())
 
 
-async def send_stream(client: Client, draft: Draft, body: Body, size: int) -> dict[str, Any]:
+def _nothing(algorithm: str) -> Checksum:
+    return Checksum.of(algorithm, bytes(ALGORITHMS[algorithm].width))
+
+
+async def send_stream(client: Client, draft: Draft, tracked: Tracked, size: int) -> dict[str, Any]:
     """Store an object of any known size in one request, but for what only its end tells; return its resource."""
     frame = _Frame(draft)
-    resource = {**draft.resource, **_declared(body)}
+    resource = {**draft.resource, **_declared(tracked.body)}
 
     async def pieces() -> AsyncIterator[bytes]:
         yield frame.head(resource)
-        async for piece in body:
+        async for piece in tracked:
             yield piece
         yield frame.tail
 

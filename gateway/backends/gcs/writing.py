@@ -20,7 +20,7 @@ from gateway.backends.gcs.resources import (
     labels_written,
 )
 from gateway.backends.gcs.resumable import Steps, send_steps
-from gateway.backends.gcs.sending import CRC32C, Draft, Whole, send_stream, send_whole
+from gateway.backends.gcs.sending import CRC32C, Draft, Tracked, Whole, send_stream, send_whole
 from gateway.conditions import Conditions
 from gateway.errors import ConditionalRequestConflict, InternalError, NoSuchKey, PreconditionFailed
 from gateway.storage import PIECE, Address, Body, ObjectInfo, ReadOptions, WriteOptions
@@ -38,18 +38,17 @@ async def put(client: Client, at: Address, body: Body, options: WriteOptions) ->
 
 async def store(client: Client, draft: Draft, body: Body, conditions: Conditions) -> Found:
     """Store a body, of whatever length."""
-    over = await expected(client, draft.at, conditions)
-    body.digest.want(CRC32C)
-    body.digest.want(draft.algorithm)
+    draft = draft._replace(over=await expected(client, draft.at, conditions))
+    tracked = Tracked(body, draft.algorithm)
     if body.size is not None and body.size > PIECE:
-        return await _once(client, draft._replace(over=over), body, conditions)
+        return await _once(client, draft, tracked, conditions)
     if body.size is not None:
-        return await _repeatedly(client, draft._replace(over=over), Whole(body), conditions)
-    steps = Steps(body)
+        return await _repeatedly(client, draft, Whole(tracked), conditions)
+    steps = Steps(tracked)
     first = await steps.next()
     if steps.ended:
-        return await _repeatedly(client, draft._replace(over=over), Whole(body, first), conditions)
-    return await _once(client, draft._replace(over=over), body, conditions, (first, steps))
+        return await _repeatedly(client, draft, Whole(tracked, first), conditions)
+    return await _once(client, draft, tracked, conditions, (first, steps))
 
 
 async def expected(client: Client, at: Address, conditions: Conditions) -> str:
@@ -79,22 +78,24 @@ async def _repeatedly(client: Client, draft: Draft, whole: Whole, conditions: Co
 
 
 async def _once(
-    client: Client, draft: Draft, body: Body, conditions: Conditions, begun: tuple[bytes, Steps] | None = None
+    client: Client, draft: Draft, tracked: Tracked, conditions: Conditions, begun: tuple[bytes, Steps] | None = None
 ) -> Found:
     """Store what cannot be sent again. Its end tells the checksum, which is added then."""
     try:
         if begun:
             resource = await send_steps(client, draft, *begun)
         else:
-            resource = await send_stream(client, draft, body, body.size or 0)
+            resource = await send_stream(client, draft, tracked, tracked.body.size or 0)
     except PreconditionFailed as error:
         await expected(client, draft.at, conditions)
         raise ConditionalRequestConflict from error
-    identity = draft.identity(body.digest)
-    if resource.get("crc32c") != identity.crc32c:
+    if resource.get("crc32c") != tracked.crc32c:
         await _take_back(client, draft.at, resource)
         raise InternalError("What the storage received is not what was sent.")
-    return found(await _identify(client, draft, resource, identity))
+    if draft.algorithm == CRC32C:
+        return found(resource)
+    identity = Identity(tracked.crc32c, checksum=tracked.checksum)
+    return found(await _identify(client, draft.at, resource, identity))
 
 
 async def _take_back(client: Client, at: Address, resource: Mapping[str, Any]) -> None:
@@ -102,16 +103,14 @@ async def _take_back(client: Client, at: Address, resource: Mapping[str, Any]) -
     await client.ask(Request("DELETE", API + object_path(at), at, query, again=True))
 
 
-async def _identify(client: Client, draft: Draft, resource: Mapping[str, Any], identity: Identity) -> Mapping[str, Any]:
+async def _identify(client: Client, at: Address, resource: Mapping[str, Any], identity: Identity) -> Mapping[str, Any]:
     """Add to an object what is known now; until then it is known by its MD5 and CRC32C, which are right as well."""
-    if draft.algorithm == CRC32C:
-        return resource
     query = {"ifGenerationMatch": resource["generation"], "fields": FIELDS}
     content = {"metadata": {IDENTITY: identity.written()}}
     try:
-        return await client.ask(Request("PATCH", API + object_path(draft.at), draft.at, query, content, again=True))
+        return await client.ask(Request("PATCH", API + object_path(at), at, query, content, again=True))
     except (PreconditionFailed, NoSuchKey):  # it has been replaced or deleted already
-        return identified(resource, identity)
+        return identified({"metadata": {}, **resource}, identity)
 
 
 async def copy(client: Client, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:

@@ -76,6 +76,14 @@ async def test_a_part_counts_when_its_checksum_is_known(fake, storage, bucket):
     assert ours(fake, bucket) == []
 
 
+@pytest.mark.parametrize("size", [10, 2 * PIECE])
+async def test_a_part_is_hashed_by_no_other_algorithm_than_that_of_its_upload(storage, bucket, size):
+    upload = await storage.create_upload(Address(bucket, "key"), WriteOptions(checksum="SHA1"))
+    sent = body(some(size))
+    await storage.put_part(upload, 1, sent)
+    assert sent.digest.algorithms == ("SHA1",)
+
+
 async def test_an_upload_that_was_completed_elsewhere_meanwhile_is_not_made_again(fake, storage, bucket):
     at = Address(bucket, "key")
     upload = await storage.create_upload(at)
