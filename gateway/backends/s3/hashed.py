@@ -45,10 +45,10 @@ def plan_object(body: Body, data: bytes | None, algorithm: str, dialect: Dialect
 
 def plan_part(body: Body, data: bytes | None, algorithm: str, dialect: Dialect) -> Plan:
     """As `plan_object` for a part, beside which nothing can be kept but what the server knows."""
-    known = _known(body, data, algorithm)
     sent = Feed(body) if data is None else data
     if algorithm not in dialect.checksums:
         return Plan(sent, _sent(body, data), keeps=False)
+    known = _known(body, data, algorithm)
     if known:
         said = {known.header: known.value, SDK_ALGORITHM: algorithm}
         return Plan(sent, _sent(body, data) | said, keeps=True)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from gateway.backends.dialects import Dialect
 from gateway.backends.s3 import documents
 from gateway.backends.s3.client import Ask, Client
-from gateway.backends.s3.described import headers_of, lacking, modified, part_count, told, write_conditions
+from gateway.backends.s3.described import checksum_of, headers_of, lacking, modified, part_count, told, write_conditions
 from gateway.backends.s3.hashed import check_stored, plan_part
 from gateway.backends.s3.listing import Lister
 from gateway.backends.s3.reading import Reader, explained
@@ -96,7 +96,7 @@ class Uploads:
         answer, _ = await self._client.fetch(ask)
         etag = check_stored(body, answer, self._dialect, self._name)
         begun.sizes[number] = size
-        checksum = body.digest.checksum(begun.algorithm) if plan.keeps else None
+        checksum = body.digest.checksum(begun.algorithm) if plan.keeps else checksum_of(answer)
         return Part(number, etag, size, modified(answer, "Date"), checksum)
 
     def check_size(self, begun: Begun, number: int, size: int) -> None:
