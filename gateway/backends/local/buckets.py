@@ -26,7 +26,7 @@ def all_buckets(root: Root) -> Sequence[BucketInfo]:
     """Return what is known of every folder that is a bucket, by name."""
     if not root.is_whole():
         raise ServiceUnavailable
-    with os.scandir(root.descriptor) as entries:
+    with root.folder(b".") as opened, os.scandir(opened) as entries:  # of its own: a place in it is kept with it
         names = [entry.name for entry in entries if is_bucket(entry.name) and entry.is_dir(follow_symlinks=False)]
     known = [_look(root, name) for name in sorted(names)]
     return [info for info in known if info]

@@ -1,5 +1,6 @@
 """What is promised of buckets."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -71,6 +72,14 @@ class BucketPromises:
         listed = [info.name for info in await storage.list_buckets()]
         assert listed == sorted(listed)
         assert {"bbb", "aaa", "ab.c", "a-b", "0-9"} <= set(listed)
+
+    async def test_every_one_of_many_listings_at_once_is_whole(self, storage):
+        for number in range(20):
+            await storage.create_bucket(f"one-of-{number:02}", {})
+        alone = await storage.list_buckets()
+        assert len(alone) >= 20
+        for together in await asyncio.gather(*(storage.list_buckets() for _ in range(200))):
+            assert together == alone
 
     async def test_a_bucket_cannot_be_created_twice(self, storage, bucket):
         await storage.annotate(Address(bucket), {"owner": "first"})
