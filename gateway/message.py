@@ -99,7 +99,7 @@ class Call:
     secure: bool = False
     operation: str = ""
     caller: Caller | None = None
-    authorize: Callable[[str, Address], Awaitable[None]] | None = None
+    authorize: Callable[..., Awaitable[None]] | None = None
     keep_open: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
@@ -107,11 +107,14 @@ class Call:
         """Where the call points to."""
         return Address(self.bucket, self.key)
 
-    async def require(self, verb: str, at: Address) -> None:
-        """Raise AccessDenied unless the caller may do `verb` there; nothing is allowed before `authorize` is set."""
+    async def require(self, verb: str, at: Address, labels: Mapping[str, str] | None = None) -> None:
+        """Raise AccessDenied unless the caller may do `verb` there; nothing is allowed before `authorize` is set.
+
+        `labels` are those of an object that is open already, to be judged instead of what is there by now.
+        """
         if self.authorize is None:
             raise AccessDenied
-        await self.authorize(verb, at)
+        await (self.authorize(verb, at) if labels is None else self.authorize(verb, at, labels))
 
 
 @dataclass(slots=True)

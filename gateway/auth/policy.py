@@ -46,11 +46,14 @@ class Policy:
     def __init__(self, storage: Backend, *, public: Callable[[str], bool], keeps_acls: Callable[[str], bool]) -> None:
         self._storage, self._public, self._keeps_acls = storage, public, keeps_acls
 
-    async def authorize(self, caller: Caller, verb: str, address: Address) -> None:
+    async def authorize(
+        self, caller: Caller, verb: str, address: Address, labels: Mapping[str, str] | None = None
+    ) -> None:
         """Return if the caller may do it. Raises: AccessDenied, and NoSuchBucket where an ACL is to be looked up.
 
         Verbs are read, write, delete, list (the key is the prefix then) and admin (ACLs; with the empty key also
-        creating and deleting the bucket). The verb "" asks for a valid signature and no more.
+        creating and deleting the bucket). The verb "" asks for a valid signature and no more. `labels` are those of
+        an object that is open already: without them they are looked up.
 
         S3 tells only those who may list a bucket that a key is not there, others get AccessDenied. So whoever finds
         NoSuchKey asks for ("list", Address(bucket)) before saying it.
@@ -64,11 +67,13 @@ class Policy:
             entitled = caller.rights.allows(verb, address.bucket, address.key)
             granted = entitled
             if address.bucket and self._keeps_acls(address.bucket):
-                granted = await self._acl_allows(caller, verb, address, entitled=entitled)
+                granted = await self._acl_allows(caller, verb, address, labels, entitled=entitled)
         if not granted:
             raise AccessDenied
 
-    async def _acl_allows(self, caller: Caller, verb: str, address: Address, *, entitled: bool) -> bool:
+    async def _acl_allows(
+        self, caller: Caller, verb: str, address: Address, labels: Mapping[str, str] | None, *, entitled: bool
+    ) -> bool:
         try:
             bucket = (await self._storage.head_bucket(address.bucket)).labels
         except NoSuchBucket:
@@ -84,14 +89,8 @@ class Policy:
             return _BUCKET_OWNER in groups or (verb == "write" and entitled)
         if verb in {"list", "write", "delete"}:
             return _BUCKET_OWNER in groups or _gives(_OF_BUCKET, bucket, groups, verb)
-        return await self._object_acl_allows(caller, verb, address, (bucket, groups))
-
-    async def _object_acl_allows(
-        self, caller: Caller, verb: str, address: Address, known: tuple[Mapping[str, str], set[str]]
-    ) -> bool:
-        bucket, groups = known
         try:
-            labels = (await self._storage.head(address)).labels
+            labels = (await self._storage.head(address)).labels if labels is None else labels
         except NoSuchKey:
             return _BUCKET_OWNER in groups or _gives(_OF_BUCKET, bucket, groups, "list")
         owned = labels.get("owner", ANONYMOUS_ID) != ANONYMOUS_ID

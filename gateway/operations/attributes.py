@@ -9,7 +9,7 @@ from gateway.message import Answer, Call
 from gateway.operations import paging, xml
 from gateway.operations.checksumming import element_of, elements_of
 from gateway.operations.headers import conditions, http_date
-from gateway.operations.objects import told
+from gateway.operations.objects import allow_opened, told
 from gateway.operations.service import Service
 from gateway.storage import ObjectInfo, ReadOptions
 
@@ -26,6 +26,7 @@ async def get_object_attributes(service: Service, call: Call) -> Answer:
         info = await service.storage.head(call.address, options)
     except NoSuchKey as error:
         raise await told(call, call.address, error) from error
+    await allow_opened(service, call, call.address, info)
     content = {name: write(info, call) for name, write in _WRITERS.items() if name in wanted}
     answer = xml.answer("GetObjectAttributesResponse", content)
     answer.headers["Last-Modified"] = http_date(info.modified)

@@ -24,7 +24,7 @@ from gateway.operations.demands import expect_owner
 from gateway.operations.headers import BODY_LIMIT, conditions, part_number, require_conditions, write_options
 from gateway.operations.metadata import REDIRECT
 from gateway.operations.multipart import upload_of
-from gateway.operations.objects import told
+from gateway.operations.objects import allow_opened, told
 from gateway.operations.patience import answer_in_time
 from gateway.operations.service import Service
 from gateway.storage import Address, ObjectInfo, ReadOptions, WriteOptions
@@ -160,6 +160,7 @@ async def _find(service: Service, call: Call, source: Address, when: Conditions)
         info = await service.storage.head(source)
     except NoSuchKey as error:
         raise await told(call, source, error) from error
+    await allow_opened(service, call, source, info)
     when.check_source(info)
     return info
 

@@ -37,6 +37,7 @@ async def get_object(service: Service, call: Call) -> Answer:
     except InvalidRange as error:
         error.fields.setdefault("RangeRequested", call.headers.get("range"))
         raise
+    await allow_opened(service, call, call.address, download.info)
     status, headers = _described(call, download.info, options, (download.start, download.stop))
     return Answer(status, headers, download)
 
@@ -52,6 +53,7 @@ async def head_object(service: Service, call: Call) -> Answer:
     except InvalidRange as error:
         error.fields.setdefault("RangeRequested", call.headers.get("range"))
         raise
+    await allow_opened(service, call, call.address, info)
     status, headers = _described(call, info, options, (start, stop))
     return Answer(status, headers, length=stop - start)
 
@@ -62,6 +64,12 @@ async def delete_object(service: Service, call: Call) -> Answer:
     await require_conditions(call, call.address, conditions)
     await service.storage.delete(call.address, conditions)
     return Answer(204)
+
+
+async def allow_opened(service: Service, call: Call, at: Address, info: ObjectInfo) -> None:
+    """Judge what was opened by its own ACL: it may have come after the caller was allowed to read what was there."""
+    if service.keeps_acls(at.bucket):
+        await call.require("read", at, info.labels)
 
 
 async def told(call: Call, at: Address, error: NoSuchKey) -> S3Error:

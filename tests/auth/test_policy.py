@@ -52,6 +52,14 @@ async def test_acls_say_nothing_where_they_are_disabled():
     assert not await may(policy, NOBODY, "list", "")
 
 
+async def test_an_open_object_is_judged_by_its_own_acl_whatever_is_there_by_now():
+    policy = await given(acl="public-read")
+    at = Address("bucket", "key")
+    await policy.authorize(NOBODY, "read", at)
+    with pytest.raises(AccessDenied):
+        await policy.authorize(NOBODY, "read", at, {"owner": "anna", "acl": "private"})
+
+
 async def test_nothing_is_looked_up_where_acls_are_disabled():
     policy = Policy(None, public=lambda _: True, keeps_acls=lambda _: False)  # type: ignore[arg-type]
     assert await may(policy, ANNA, "write")

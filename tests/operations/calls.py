@@ -35,17 +35,17 @@ ALICE = Caller(Owner("alice-id", "Alice"), Everything(), "AKALICE")
 BOB = Caller(Owner("bob-id", "Bob"), Everything(), "AKBOB")
 ANYBODY = Caller(Owner(ANONYMOUS_ID), Nothing())
 
-Authorize = Callable[[str, Address], Awaitable[None]]
+Authorize = Callable[..., Awaitable[None]]
 
 
-async def allow(verb: str, address: Address) -> None:
+async def allow(verb: str, address: Address, labels: Mapping[str, str] | None = None) -> None:
     """Allow whatever is asked."""
 
 
 def denying(*keys: str, asked: list[tuple[str, Address]] | None = None) -> Authorize:
     """Return an `authorize` that refuses these keys and notes what it was asked."""
 
-    async def authorize(verb: str, address: Address) -> None:
+    async def authorize(verb: str, address: Address, _labels: Mapping[str, str] | None = None) -> None:
         if asked is not None:
             asked.append((verb, address))
         if address.key in keys:

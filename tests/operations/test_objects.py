@@ -36,6 +36,19 @@ async def service():
     return await calls.bucket(calls.service())
 
 
+@pytest.mark.parametrize("operation", [get_object, head_object])
+async def test_an_object_that_came_after_its_caller_was_allowed_is_judged_by_its_own_acl(operation):
+    service = await calls.bucket(calls.service(acls=["bucket"]))
+    await service.storage.put(AT, body(DATA), WriteOptions(labels={"acl": "private"}))
+
+    async def authorize(_verb, _address, labels=None):
+        if labels == {"acl": "private"}:
+            raise AccessDenied
+
+    with pytest.raises(AccessDenied):
+        await operation(service, call("GET", PATH, authorize=authorize))
+
+
 async def put(service, data=DATA, headers=None, path=PATH):
     return await put_object(service, call("PUT", path, data, headers=headers))
 
