@@ -1,14 +1,14 @@
 """What every storage can do. READ THIS FIRST.
 
-Everything below the operations is a `Backend`: the leaves (a disk, a cloud) and the wrappers around them (a router,
-a mirror), so they stack and one contract suite (`tests/backends/contract.py`) holds for all of them.
+Everything below the operations is a `Backend`: the leaves (a disk, a cloud) and the wrappers around them (a
+router), so they stack and one contract suite (`tests/backends/contract.py`) holds for all of them.
 
 Sizes and offsets are bytes, times are UTC, header and metadata names are lower case, ETags stand without quotes.
 A backend raises `S3Error`s only; "not found" means that the storage said so, never that it could not be asked.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -58,9 +58,7 @@ class ObjectInfo:
     size: int
     etag: str
     modified: datetime
-    headers: Mapping[str, str] = field(
-        default_factory=dict
-    )  # content-type, cache-control, ...: as the client gave them
+    headers: Mapping[str, str] = field(default_factory=dict)  # content-type, ...: as the client gave them
     metadata: Mapping[str, str] = field(default_factory=dict)  # x-amz-meta-..., the prefix removed
     labels: Mapping[str, str] = field(default_factory=dict)  # the gateway's own notes: owner, acl
     checksum: Checksum | None = None
@@ -135,10 +133,7 @@ class Body:
         self._checks.append(check)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        if self.started:
-            raise RuntimeError("a body can be read once")  # what is left of it would look like a whole one
-        self.started = True
-        self._source = aiter(self._chunks)
+        self._start()
         return self
 
     async def __anext__(self) -> bytes:
@@ -163,6 +158,30 @@ class Body:
     async def read(self) -> bytes:
         """Return the whole body; only for what is known to be small."""
         return b"".join([piece async for piece in self])
+
+    async def pour(self, write: Callable[[bytes], None], run: Callable[..., Awaitable[object]]) -> None:
+        """Have `run` call what hashes and writes a piece, one after another: half as many turns of a thread.
+
+        All is written before the checks are made, so it must be discarded if they fail. Raises as iterating does.
+        """
+
+        def take(piece: bytes) -> None:
+            self.digest.update(piece)
+            write(piece)
+
+        self._start()
+        while not self._ended:
+            piece = await self._gather()
+            self._ended = len(piece) < PIECE
+            if piece:
+                await run(take, piece)
+        self._settle()
+
+    def _start(self) -> None:
+        if self.started:
+            raise RuntimeError("a body can be read once")  # what is left of it would look like a whole one
+        self.started = True
+        self._source = aiter(self._chunks)
 
     async def _gather(self) -> bytes:
         """Return small chunks as one piece, for hashing and writing. One shorter than PIECE is the last."""
@@ -369,8 +388,10 @@ class Backend(Protocol):
         """Make the object of the given parts, in the given order, at once and whole; the upload is gone then.
 
         Of each part the number and the etag are compared, and the checksum if it is given, as it must be where a
-        composite one was asked for. After an error the upload is as before. Raises: NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall (a part under 5 MiB that
-        is not the last), BadDigest, InvalidRequest, PreconditionFailed, NoSuchKey.
+        composite one was asked for. After an error the upload is as before.
+
+        Raises: NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall (a part under 5 MiB that is not the last),
+        BadDigest, InvalidRequest, PreconditionFailed, NoSuchKey.
         """
 
     async def abort_upload(self, upload: Upload) -> None:

@@ -37,6 +37,8 @@ def _run(command: list[str], gateway: GatewayProcess) -> str:
         "AWS_ACCESS_KEY_ID": gateway.access_key,
         "AWS_SECRET_ACCESS_KEY": gateway.secret_key,
         "AWS_ENDPOINT_URL": gateway.endpoint,
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_CONFIG_FILE": os.devnull,
         "PATH": f"{AWS}:{os.environ['PATH']}",
     }
