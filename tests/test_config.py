@@ -67,6 +67,7 @@ ADDRESS = "expected an address and a port such as 127.0.0.1:9000, [::1]:9000 or 
 DURATION = "expected a duration such as 30s, 15m, 1h30m or 7d"
 SIZE = "expected a size such as 64KiB, 1MiB or 500MB"
 SHARED = "memory is not shared by several workers, set workers: 1"
+TYPES = "expected one of 'gcs', 'local', 'memory', 'r2', 's3'"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,9 @@ SHARED = "memory is not shared by several workers, set workers: 1"
         ("log: loud", "1: log: expected keys and values, got 'loud'"),
         ("backends: {a: {type: local}}", "1: backends.a.path: is required"),
         ("backends: {a: {path: x}}", "1: backends.a.type: is required"),
-        ("backends: {a: {type: x}}", "1: backends.a.type: expected one of 'gcs', 'local', 'memory', 'r2', 's3', got 'x'"),
+        ("backends: {a: {type: x}}", f"1: backends.a.type: {TYPES}, got 'x'"),
+        ("keys: [{access_key: a, secret_key: short}]", "1: keys[0].secret_key: expected at least 8 characters"),
+        ("backends: {}\nbuckets: {}", "1: backends: must not be empty"),
         ("tls: {certificate: x}", "1: tls.key: is required"),
         ("admin: 127.0.0.1:9000", "1: admin: port 9000 is that of listen already"),
         ('buckets: {"*": {backend: x}}', '1: buckets.*.backend: there is no backend "x", there are: disk'),

@@ -113,6 +113,11 @@ def _told(found: ErrorDetails, place: Place, document: Document) -> str:
             return "is required"
         case "union_tag_invalid":
             message = f"expected one of {found['ctx']['expected_tags']}"
+        case "too_short" | "string_too_short":
+            least = found["ctx"]["min_length"]
+            if least == 1:
+                return "must not be empty"
+            message = f"expected at least {least} characters"
         case "model_type" | "model_attributes_type" | "mapping_type":
             message = "expected keys and values"
         case _:
