@@ -137,7 +137,7 @@ async def _reap(storage: Backend, older_than: timedelta) -> None:
     while True:
         try:
             if reaped := await reap(storage, older_than, datetime.now(UTC)):
-                log.info("uploads expired", count=reaped)
+                log.info("uploads_expired", count=reaped)
         except S3Error as error:
-            log.warning("uploads not looked through", error=error.code)
+            log.warning("uploads_not_looked_through", error=error.code)
         await asyncio.sleep(REAPING)

@@ -39,7 +39,7 @@ class Pipeline:
         except S3Error as error:
             write_error(exchange, error)
         except Exception:  # the one place where the unexpected ends: the client is told nothing of it, the log all
-            log.exception("request failed", request_id=exchange.request_id)
+            log.exception("request_failed", request_id=exchange.request_id)
             write_error(exchange, InternalError())
 
     async def _run(self, call: Call) -> Answer:

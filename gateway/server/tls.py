@@ -36,9 +36,9 @@ class Certificate:
             self._load()  # into a context of its own first: a broken pair would break the live one
             self.context.load_cert_chain(*self._files)
         except OSError as error:
-            log.warning("certificate not reloaded", reason=_reason(error))
+            log.warning("certificate_not_reloaded", reason=_reason(error))
             return False
-        log.info("certificate reloaded", certificate=str(self._files[0]))
+        log.info("certificate_reloaded", certificate=str(self._files[0]))
         return True
 
     async def follow(self) -> None:

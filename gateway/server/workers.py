@@ -89,7 +89,7 @@ class Supervisor:
         except StartError as error:
             sys.stderr.write(f"{error}\n")
         except Exception:  # a child must not return into the code of its parent, whatever happens
-            log.exception("worker failed", worker=name)
+            log.exception("worker_failed", worker=name)
         finally:
             sys.stderr.flush()
             os._exit(code)
@@ -108,7 +108,7 @@ class Supervisor:
             if not self._workers & set(self._pids.values()):
                 self._tell(signal.SIGTERM, self._jobs)
             return
-        log.error("worker ended", worker=name, code=code)
+        log.error("worker_ended", worker=name, code=code)
         if not self._started(name):
             self._stop(1)
             return

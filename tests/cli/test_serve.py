@@ -279,6 +279,6 @@ def test_a_hangup_has_the_certificate_taken_anew(tmp_path, workers):
         old = ssl.get_server_certificate(("127.0.0.1", process.port))
         make(tmp_path, "new")
         process.process.send_signal(signal.SIGHUP)
-        waited_for(lambda: process.log.count("certificate reloaded") == workers)
+        waited_for(lambda: process.log.count("certificate_reloaded") == workers)
         assert ssl.get_server_certificate(("127.0.0.1", process.port)) != old
         assert process.stop() == 0
