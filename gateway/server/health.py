@@ -2,6 +2,7 @@
 
 import asyncio
 import mmap
+import secrets
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final
@@ -11,7 +12,9 @@ from gateway.storage import Backend
 
 INTERVAL: Final = 2.0
 PATIENCE: Final = 5.0
-NO_BUCKET: Final = "gateway-readiness"  # a storage that says that this does not exist has been reached
+# A storage that says that this does not exist has been reached. In clouds all accounts share the names of buckets, so
+# that it is one which nobody can have taken.
+NO_BUCKET: Final = f"gateway-readiness-{secrets.token_hex(12)}"
 
 
 class State(IntEnum):
