@@ -70,11 +70,11 @@ class Copier:
 
         S3 can hold a copy to the ETag only, so of two processes that label the same bytes at once the later one wins.
         """
-        if not self._dialect.pins_copies or self._dialect.copy_conditions is None:
-            raise lacking(self._dialect, "if-match")
         async with self._labelling:
             for _ in range(ATTEMPTS):
                 there = await self._reader.head(at, ReadOptions())
+                if not self._dialect.pins_copies or self._dialect.copy_conditions is None:
+                    raise lacking(self._dialect, "if-match")
                 check_labels(there.labels, was)
                 try:
                     return await self._relabel(at, there, labels)
