@@ -34,7 +34,7 @@ async def list_buckets(client: Client, account: Account) -> Sequence[BucketInfo]
         except NoSuchBucket:
             return None  # deleted just now
 
-    infos = await each(labelled, resources)
+    infos = await each(client, labelled, resources)
     return sorted((info for info in infos if info), key=lambda info: info.name)
 
 

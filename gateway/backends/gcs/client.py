@@ -33,6 +33,7 @@ UPLOAD: Final = "/upload/storage/v1"
 REFUSED: Final = 400
 UNAUTHORIZED: Final = 401
 SLOW: Final = 600.0  # seconds for copies and compositions
+AT_ONCE: Final = 32
 PAUSES: Final = (0.1, 0.4)  # seconds, about: before what can be repeated is repeated
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -77,6 +78,7 @@ class Client:
         self, name: str, session: ClientSession, endpoint: str, credentials: Credentials | None, patience: Patience
     ) -> None:
         self.name, self.patience = name, patience
+        self.turns = asyncio.Semaphore(AT_ONCE)  # for calls that make many requests at once
         self._session, self._endpoint, self._credentials = session, endpoint, credentials
 
     async def ask(self, request: Request) -> dict[str, Any]:

@@ -104,7 +104,7 @@ async def _narrow(client: Client, plan: _Plan, between: list[Address]) -> Sequen
             between.append(at)
             return _source(found(await _made(client, at, group, {}, ABSENT)))
 
-        sources = await own.each(put_together, groups)
+        sources = await own.each(client, put_together, groups)
     return sources
 
 

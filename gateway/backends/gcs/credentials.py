@@ -66,8 +66,8 @@ class Credentials:
         try:
             async with asyncio.timeout(PATIENCE):
                 return await self._token.get_project() or ""
-        except (ClientError, OSError, TimeoutError):
-            raise ServiceUnavailable from None
+        except (ClientError, OSError, TimeoutError) as error:
+            raise self._missing(type(error).__name__) from None
 
     def forget(self, bearer: str) -> None:
         """Forget a token that was refused before its time."""
@@ -92,9 +92,9 @@ class Credentials:
         except ClientResponseError as error:
             if error.status in _CLIENT_ERRORS:
                 raise credentials_refused(self._backend, f"no token: {error.status}") from None
-            raise ServiceUnavailable from None
-        except (ClientError, OSError, TimeoutError):
-            raise ServiceUnavailable from None
+            raise self._missing(str(error.status)) from None
+        except (ClientError, OSError, TimeoutError) as error:
+            raise self._missing(type(error).__name__) from None
         except (KeyError, ValueError, TypeError) as error:
             raise credentials_refused(self._backend, f"no token: {type(error).__name__}") from None
         now = self._clock()
@@ -102,7 +102,12 @@ class Credentials:
         self._renew_at = now + answer.expires_in * RENEWED_AFTER
         self._end_at = now + answer.expires_in * ENDED_AFTER
 
+    def _missing(self, reason: str) -> ServiceUnavailable:
+        setting = f"backends.{self._backend}.credentials"
+        log.warning("backend_credentials_missing", backend=self._backend, setting=setting, reason=reason)
+        return ServiceUnavailable()
+
 
 def _look_at_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and isinstance(error := task.exception(), S3Error):
-        log.warning("token_not_renewed", error=error.code)
+    if not task.cancelled():
+        task.exception()  # nobody may be waiting for it; the log has it

@@ -59,8 +59,6 @@ async def _is_to_be_told(client: Client, bucket: str, prefix: str, query: ListQu
 
     Only one that holds our corner, or the place where the listing begins, needs another look.
     """
-    if prefix == query.after:
-        return False
     if not OWN.startswith(prefix) and not query.after.startswith(prefix):
         return True
     inside = await list_objects(client, bucket, ListQuery(prefix, after=query.after, limit=1))

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from gateway.backends.gcs.client import API, Client, Request
 from gateway.backends.gcs.listing import MOST, ask
@@ -12,7 +12,6 @@ from gateway.backends.gcs.sending import CRC32C, Draft, Tracked, Whole, send_who
 from gateway.errors import NoSuchKey
 from gateway.storage import Address, Body
 
-AT_ONCE: Final = 16  # requests of one call of ours
 _Thing = TypeVar("_Thing")
 _Result = TypeVar("_Result")
 
@@ -50,15 +49,14 @@ async def remove_each(client: Client, names: Iterable[Address]) -> None:
         with suppress(NoSuchKey):
             await client.ask(Request("DELETE", API + object_path(at), at, again=True))
 
-    await each(remove, names)
+    await each(client, remove, names)
 
 
-async def each(work: Callable[[_Thing], Awaitable[_Result]], things: Iterable[_Thing]) -> list[_Result]:
-    """Do something with each thing, a few at once; raise the first failure when all are through."""
-    turns = asyncio.Semaphore(AT_ONCE)
+async def each(client: Client, work: Callable[[_Thing], Awaitable[_Result]], things: Iterable[_Thing]) -> list[_Result]:
+    """Do something with each thing, a few at once of all callers; raise the first failure when all are through."""
 
     async def in_turn(thing: _Thing) -> _Result:
-        async with turns:
+        async with client.turns:
             return await work(thing)
 
     results = await asyncio.gather(*map(in_turn, things), return_exceptions=True)
