@@ -1,4 +1,5 @@
 import asyncio
+from hashlib import md5
 from threading import current_thread, main_thread
 
 import pytest
@@ -202,6 +203,33 @@ async def test_after_a_failed_check_nothing_more_comes():
     for _ in range(3):
         with pytest.raises(BadDigest):
             await anext(iterator)
+
+
+@given(sizes=st.lists(st.integers(0, 2 * PIECE), max_size=8), known=st.booleans())
+async def test_a_body_that_is_poured_is_written_and_hashed_as_it_was_sent(sizes, known):
+    data = [bytes([number % 256]) * size for number, size in enumerate(sizes)]
+    body, written = Body(Sender(*data), sum(sizes) if known else None), []
+    body.digest.want(MD5)
+    await body.pour(written.append, asyncio.to_thread)
+    assert b"".join(written) == b"".join(data)
+    assert body.received == sum(sizes)
+    assert body.digest[MD5] == md5(b"".join(data)).digest()
+
+
+@pytest.mark.parametrize(("declared", "sent"), [(5, 4), (5, 0), (4, 5), (0, 1), (PIECE, PIECE - 1), (1, 2 * PIECE)])
+async def test_a_body_of_another_length_than_declared_cannot_be_poured(declared, sent):
+    with pytest.raises(IncompleteBody):
+        await Body(Sender(bytes(sent)), declared).pour(lambda _: None, asyncio.to_thread)
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE, PIECE + 1])
+async def test_pouring_ends_with_the_checks(size):
+    body = Body(Sender(bytes(size)), size)
+    body.check(refuse)
+    with pytest.raises(BadDigest):
+        await body.pour(lambda _: None, asyncio.to_thread)
+    with pytest.raises(RuntimeError):
+        await body.read()
 
 
 async def test_large_pieces_are_hashed_beside_the_event_loop_and_small_ones_in_it():

@@ -218,8 +218,7 @@ class Local:
             if body.size is not None and body.size <= SMALL:
                 return await self._run(at_once, await body.read())
             await self._run(begin)
-            async for piece in body:
-                await self._run(temp.write, piece)
+            await body.pour(temp.write, self._run)
             return await self._run(finish)
         finally:
             if temp.is_open:
