@@ -28,7 +28,7 @@ BACKENDS: Final[Mapping[str, Opener]] = MappingProxyType(
         "gcs": _later("gateway.backends.gcs", "open_gcs"),
         "local": lambda name, path, fsync: open_local(name, path, fsync=fsync),
         "memory": open_memory,
-        "r2": _later("gateway.backends.s3", "open_r2"),
-        "s3": _later("gateway.backends.s3", "open_s3"),
+        "r2": _later("gateway.backends.s3.backend", "open_r2"),
+        "s3": _later("gateway.backends.s3.backend", "open_s3"),
     },
 )

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.backends.memory import Memory
-from gateway.backends.s3 import open_s3
+from gateway.backends.s3.backend import open_s3
 from tests.doubles.moto import moto_server
 from tests.server.harness import ACCESS_KEY, SECRET_KEY, serving
 

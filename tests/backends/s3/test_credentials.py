@@ -7,7 +7,7 @@ import sys
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.backends.s3 import open_s3
+from gateway.backends.s3.backend import open_s3
 from gateway.errors import ServiceUnavailable
 from tests.doubles.metadata_service import Giver, giving
 from tests.doubles.scripted import answer, scripted

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.backends.s3 import open_s3
+from gateway.backends.s3.backend import open_s3
 from gateway.errors import (
     ERRORS,
     AccessDenied,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.backends.s3 import open_s3
+from gateway.backends.s3.backend import open_s3
 from gateway.errors import EntityTooSmall, InvalidArgument, InvalidPart, NotImplementedByGateway
 from gateway.storage import Address, Completion, ReadOptions, WriteOptions
 from tests.backends.given import MIB, body, etag, keys, put, read, some, uploaded
