@@ -1,6 +1,7 @@
 """The life of one worker: open the gateway, accept, wait to be told to end, drain."""
 
 import asyncio
+import ctypes
 import gc
 import os
 import signal
@@ -8,6 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -18,7 +20,12 @@ from gateway.server.health import Board, State, keep_looking, look
 from gateway.server.limits import Limits
 from gateway.server.listener import Listener
 from gateway.server.tls import Certificate
-from gateway.storage import Backend
+from gateway.storage import PIECE, Backend
+
+KEPT_FREE: Final = 8 * 1024 * 1024  # bytes, of each arena of malloc
+
+_TRIM_THRESHOLD: Final = -1  # as malloc.h has them
+_MMAP_THRESHOLD: Final = -3
 
 log = structlog.get_logger()
 
@@ -57,6 +64,7 @@ async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
         gateway = await opened.enter_async_context(plan.build(number))
         await look(gateway.backends, plan.board, number)
         _collect_less()
+        _keep_freed_memory()
         listener = Listener(gateway.handle, plan.limits)
         await listener.start(plan.sockets, plan.certificate.context if plan.certificate else None)
         plan.board.set_state(number, State.READY)
@@ -79,6 +87,17 @@ def _collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep some of what was freed: else each piece of an upload costs the kernel fresh pages of zeros.
+
+    https://man7.org/linux/man-pages/man3/mallopt.3.html
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:  # elsewhere than in glibc there is nothing to be told
+        mallopt(_TRIM_THRESHOLD, KEPT_FREE)
+        mallopt(_MMAP_THRESHOLD, 4 * PIECE)
 
 
 def _stop_on_signals(certificate: Certificate | None, *, alone: bool) -> asyncio.Event:
