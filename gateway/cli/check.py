@@ -11,6 +11,7 @@ from gateway.cli.configured import config_option
 from gateway.config import Config
 from gateway.config.models import KeyFile
 from gateway.errors import S3Error
+from gateway.server import logs
 from gateway.server.bind import StartError
 from gateway.server.tls import Certificate
 
@@ -19,6 +20,7 @@ from gateway.server.tls import Certificate
 @config_option
 def command(config: Config) -> None:
     """Read the configuration, open every backend, and say what is there."""
+    logs.configure(config.log.format, config.log.level)
     try:
         if config.tls:
             Certificate(config.tls.certificate, config.tls.key)

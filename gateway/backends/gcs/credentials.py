@@ -16,7 +16,7 @@ from aiohttp import ClientError, ClientResponseError, ClientSession
 from gcloud.aio.auth import Token
 
 from gateway.backends.gcs.failures import credentials_refused
-from gateway.errors import S3Error, ServiceUnavailable
+from gateway.errors import ServiceUnavailable
 
 log = structlog.get_logger()
 

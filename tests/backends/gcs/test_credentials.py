@@ -102,6 +102,16 @@ async def test_a_token_that_has_ended_is_not_used(fake, clocked):
     assert await credentials.bearer() == "Bearer token-2"
 
 
+async def test_why_there_is_no_token_is_told_in_the_log(fake, clocked, capsys):
+    credentials, _ = clocked
+    fake.faults = [Fault("POST", "/token", status=503)]
+    with pytest.raises(ServiceUnavailable):
+        await credentials.bearer()
+    told = capsys.readouterr().out
+    assert "backend_credentials_missing" in told
+    assert "503" in told
+
+
 async def test_a_token_that_is_refused_before_its_time_is_replaced(fake, account):
     async with open_gcs("gcs", credentials=account, endpoint=fake.url) as storage:
         await storage.create_bucket("bucket", {})
