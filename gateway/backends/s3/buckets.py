@@ -42,13 +42,13 @@ class Buckets:
     def __init__(self, client: Client, dialect: Dialect, region: str) -> None:
         self._client, self._dialect, self._region = client, dialect, region
         self._lister = Lister(client)
+        self._slots = asyncio.Semaphore(AT_ONCE)  # of all listings together
         self._created: dict[str, datetime] = {}
 
     async def all(self) -> Sequence[BucketInfo]:
         """As `Backend.list_buckets`."""
-        self._created = await self._ages()
-        slots = asyncio.Semaphore(AT_ONCE)
-        found = await asyncio.gather(*(self._listed(name, slots) for name in sorted(self._created)))
+        ages = self._created = await self._ages()
+        found = await asyncio.gather(*(self._listed(name, ages[name]) for name in sorted(ages)))
         return [info for info in found if info]
 
     async def head(self, bucket: str) -> BucketInfo:
@@ -128,10 +128,10 @@ class Buckets:
         labels = {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
         return _Note(labels, etag_of(headers))
 
-    async def _listed(self, name: str, slots: asyncio.Semaphore) -> BucketInfo | None:
-        async with slots:
+    async def _listed(self, name: str, created: datetime) -> BucketInfo | None:
+        async with self._slots:
             try:
-                return BucketInfo(name, self._created.get(name, UNKNOWN), await self.labels(name))
+                return BucketInfo(name, created, await self.labels(name))
             except NoSuchBucket:  # deleted just now
                 return None
 
