@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.
 """
 
 import hashlib
+import zlib
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +67,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
     {
         a.name: a
         for a in (
-            Algorithm("CRC32", 4, lambda: Crc(crt.crc32, 4), crt.combine_crc32),
+            Algorithm("CRC32", 4, lambda: Crc(zlib.crc32, 4), crt.combine_crc32),
             Algorithm("CRC32C", 4, lambda: Crc(crt.crc32c, 4), crt.combine_crc32c),
             Algorithm("CRC64NVME", 8, lambda: Crc(crt.crc64nvme, 8), crt.combine_crc64nvme, composite=False),
             Algorithm("SHA1", 20, _sha1),
