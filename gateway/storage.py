@@ -107,6 +107,9 @@ class Body:
     iterated to the end never stores a wrong body. `size` is None where the sender does not say it beforehand.
     `started` tells that bytes were taken: from then on no other backend can be tried. `declared` are the digests, by
     algorithm, that the sender named before the first byte and that are checked: a backend may pass them on.
+
+    A backend asks `digest` for MD5 and the checksum of its options or upload only: a part whose sender declared
+    another one than that is refused. What else it needs it computes apart.
     """
 
     def __init__(self, chunks: AsyncIterable[bytes], size: int | None, *, limit: int | None = None) -> None:
