@@ -19,6 +19,7 @@ from xml.etree import ElementTree as ET
 
 import click
 
+from tests.behind import KINDS, behind
 from tests.gateway_process import GatewayProcess, running
 
 HERE = Path(__file__).resolve().parent
@@ -26,10 +27,6 @@ ROOT = HERE.parents[1]
 VENV = ROOT / ".clients" / "s3-tests"
 FILES = ("test_s3.py", "test_headers.py")
 ALONE = ("test_list_buckets_paginated",)  # looks at every bucket of the account
-BACKENDS: Mapping[str, Mapping[str, Any]] = {
-    "local": {"type": "local", "path": "${OBJECTS}", "fsync": False},
-    "memory": {"type": "memory"},
-}
 ACCOUNTS = {"s3 main": "main", "s3 alt": "alt", "s3 tenant": "tenant"}
 ACCOUNTS |= {"iam": "main", "iam root": "main", "iam alt root": "alt"}  # read at the start, whichever tests run
 
@@ -47,15 +44,14 @@ def main() -> int:
     options = _options()
     python = options.python or _environment(options.suite)
     published = HERE / f"passing-{options.backend}.txt"
-    listed = set(published.read_text().splitlines()) if published.exists() else set()
-    with tempfile.TemporaryDirectory(prefix="s3-tests-") as folder:
-        gateway = GatewayProcess(
-            Path(folder), extra=_config(options.backend), environment={"OBJECTS": f"{folder}/objects"}
-        )
+    listed = _names(published) if published.exists() else set()
+    wanted = listed if options.listed else _names(options.only) if options.only else None
+    with tempfile.TemporaryDirectory(prefix="s3-tests-") as folder, behind(options.backend, Path(folder)) as storage:
+        gateway = GatewayProcess(Path(folder), extra=_config(storage.settings))
         with running(gateway):
-            verdicts = Suite(options, python, Path(folder), gateway).run(listed if options.listed else None)
+            verdicts = Suite(options, python, Path(folder), gateway).run(wanted)
     passed = {name for name, verdict in verdicts.items() if verdict.outcome == "passed"}
-    asked = listed & set(verdicts) if options.keyword else listed
+    asked = (listed & set(verdicts)) if options.keyword else wanted or listed
     lost, won = sorted(asked - passed), sorted(passed - listed)
     _tell(verdicts, lost, won)
     if options.update:
@@ -66,8 +62,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make s3-tests SUITE=dir", description=__doc__)
     parser.add_argument("suite", type=Path, help="a checkout of ceph/s3-tests")
-    parser.add_argument("--backend", choices=BACKENDS, default="local")
+    parser.add_argument("--backend", choices=KINDS, default="local")
     parser.add_argument("--listed", action="store_true", help="run only what has to pass")
+    parser.add_argument("--only", type=Path, help="run only the tests of this file, one a line, which have to pass")
     parser.add_argument("--update", action="store_true", help="write the list and the page anew")
     parser.add_argument("--python", type=Path, help="an interpreter that has what the suite needs (default: make one)")
     parser.add_argument("-k", dest="keyword", default="", help="pytest's -k")
@@ -76,10 +73,14 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if not (options.suite / "s3tests" / "functional").is_dir():
         parser.error(f"{options.suite} is no checkout of ceph/s3-tests")
-    if options.update and (options.listed or options.keyword):
+    if options.update and (options.listed or options.only or options.keyword):
         parser.error("--update needs all tests to be run")
     options.suite = options.suite.resolve()
     return options
+
+
+def _names(file: Path) -> set[str]:
+    return set(file.read_text().split())
 
 
 def _environment(suite: Path) -> Path:
@@ -94,7 +95,7 @@ def _environment(suite: Path) -> Path:
     return python
 
 
-def _config(backend: str) -> dict[str, Any]:
+def _config(backend: Mapping[str, Any]) -> dict[str, Any]:
     keys = [
         {
             "access_key": f"{name.upper()}KEY",
@@ -105,7 +106,7 @@ def _config(backend: str) -> dict[str, Any]:
         for name in dict.fromkeys(ACCOUNTS.values())
     ]
     buckets = {"*": {"backend": "tested", "acls": "canned"}}
-    return {"keys": keys, "backends": {"tested": BACKENDS[backend]}, "buckets": buckets}
+    return {"keys": keys, "backends": {"tested": dict(backend)}, "buckets": buckets}
 
 
 class Suite:

@@ -3,7 +3,9 @@
 https://developers.cloudflare.com/r2/api/s3/api/ and https://developers.cloudflare.com/r2/objects/multipart-objects/
 """
 
+import asyncio
 import re
+import sys
 import unicodedata
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -122,3 +124,14 @@ async def r2_strict(upstream: str) -> AsyncIterator[int]:
             yield runner.addresses[0][1]
         finally:
             await runner.cleanup()
+
+
+async def _main(upstream: str) -> None:
+    async with r2_strict(upstream) as port:
+        sys.stdout.write(f"http://127.0.0.1:{port}\n")
+        sys.stdout.flush()
+        await asyncio.sleep(1e9)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1]))
