@@ -31,9 +31,9 @@ fuzz: setup  ## attack a gateway for some minutes (FUZZ_EXAMPLES=n tries each at
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/pytest --timeout 3600 tests/fuzz $(ARGS)
 
 .PHONY: test-clients
-test-clients: setup  ## set up the real clients in .clients and run their tests
+test-clients: setup  ## set up the real clients in .clients and run their tests (BACKEND=local, s3, gcs)
 	$(BIN)/python -m tests.clients.setup
-	GATEWAY_CLIENTS=required $(BIN)/pytest -m clients -n 2 tests/clients $(ARGS)
+	GATEWAY_CLIENTS=required GATEWAY_BACKEND=$(or $(BACKEND),local) $(BIN)/pytest -m clients -n 2 tests/clients $(ARGS)
 
 .PHONY: check
 check: setup  ## formatting, lint, types, layers, docs

@@ -27,7 +27,7 @@ KEYS = {"access_key": "BEHINDKEY", "secret_key": "behind-secret-key"}
 class Behind:
     """A backend: its section of the configuration, and a way to its bytes that does not lead through the gateway.
 
-    `stored(bucket, prefix)` hashes every object whose key begins so, by the rest of its key.
+    `stored(bucket, prefix)` gives the SHA-256 of every object whose key begins so, by the rest of its key.
     """
 
     kind: str
@@ -45,7 +45,10 @@ def behind(kind: str, folder: Path) -> Iterator[Behind]:
 
 def kinds(wanted: str) -> list[str]:
     """Return the kinds of that name, or those of the family: "s3" is "s3-moto" and the others."""
-    return [kind for kind in KINDS if kind == wanted or kind.startswith(f"{wanted}-")]
+    found = [kind for kind in KINDS if kind == wanted or kind.startswith(f"{wanted}-")]
+    if not found:
+        raise ValueError(f"{wanted!r} is no kind of backend: {', '.join(KINDS)}")
+    return found
 
 
 _Opened = tuple[dict[str, Any], Callable[[str, str], Mapping[str, str]]]
@@ -54,7 +57,7 @@ _Opened = tuple[dict[str, Any], Callable[[str, str], Mapping[str, str]]]
 def _local(folder: Path, _: ExitStack) -> _Opened:
     objects = folder / "objects"
     objects.mkdir(exist_ok=True)
-    return {"type": "local", "path": str(objects), "fsync": False}, _on_disk(objects)
+    return {"type": "local", "path": str(objects)}, _on_disk(objects)
 
 
 def _memory(_: Path, __: ExitStack) -> _Opened:

@@ -10,10 +10,12 @@ from pathlib import Path
 import boto3
 import pytest
 
+from tests.behind import Behind, behind, kinds
 from tests.clients.authority import Authority
 from tests.clients.running import ACCESS_KEY, REGION, SECRET_KEY, Client, Endpoint, serving
 from tests.clients.setup import ENVIRONMENTS
 
+KINDS = kinds(os.environ.get("GATEWAY_BACKEND", "local"))
 REQUIRED = os.environ.get("GATEWAY_CLIENTS") == "required"
 
 
@@ -22,11 +24,17 @@ def authority(tmp_path_factory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
+@pytest.fixture(scope="session", params=KINDS)
+def storage(request, tmp_path_factory) -> Iterator[Behind]:
+    with behind(request.param, tmp_path_factory.mktemp(request.param)) as storage:
+        yield storage
+
+
 @pytest.fixture(scope="session", params=["http", "https"])
-def endpoint(request, tmp_path_factory, authority) -> Iterator[Endpoint]:
+def endpoint(request, tmp_path_factory, authority, storage) -> Iterator[Endpoint]:
     hosts = ["127.0.0.1", "localhost", "s3.test", "*.s3.test"]
     tls = authority.issue("gateway", hosts) if request.param == "https" else None
-    with serving(tmp_path_factory.mktemp(request.param), tls, authority.certificate) as endpoint:
+    with serving(tmp_path_factory.mktemp(request.param), tls, authority.certificate, storage) as endpoint:
         yield endpoint
 
 

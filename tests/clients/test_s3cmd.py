@@ -33,7 +33,7 @@ def test_put_of_a_large_file_goes_up_in_parts_and_comes_back(s3cmd, endpoint, bu
 
 def test_a_second_sync_copies_nothing(s3cmd, endpoint, bucket, tree, tmp_path):
     s3cmd("sync", f"{tree}/", f"s3://{bucket}/tree/")
-    assert hashes(endpoint.objects / bucket / "tree") == hashes(tree)
+    assert endpoint.stored(bucket, "tree/") == hashes(tree)
     assert "upload:" not in s3cmd("sync", f"{tree}/", f"s3://{bucket}/tree/")
     (tmp_path / "back").mkdir()
     s3cmd("sync", f"s3://{bucket}/tree/", f"{tmp_path}/back/")
@@ -54,7 +54,7 @@ def test_objects_are_copied_moved_and_deleted(s3cmd, endpoint, bucket, tree):
     assert endpoint.sha256(bucket, "copied ü") == sha256(tree / "日本/語.bin")
     s3cmd("del", "--recursive", f"s3://{bucket}/a/")
     s3cmd("del", f"s3://{bucket}/日本/語.bin")
-    assert set(hashes(endpoint.objects / bucket)) == {"copied ü", "moved", "näme mit ümläut & + %41.bin"}
+    assert set(endpoint.stored(bucket)) == {"copied ü", "moved", "näme mit ümläut & + %41.bin"}
 
 
 def test_a_bucket_is_made_listed_and_removed(s3cmd, bucket):
