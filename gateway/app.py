@@ -21,6 +21,7 @@ from gateway.config.models import Bucket, KeyFile
 from gateway.errors import S3Error
 from gateway.message import Owner
 from gateway.operations.service import Service
+from gateway.routing.private import Private
 from gateway.routing.reaper import reap
 from gateway.routing.router import Router
 from gateway.server import logs
@@ -39,6 +40,7 @@ from gateway.storage import Backend
 OWNER: Final = Owner(hashlib.sha256(b"s3-gateway").hexdigest(), "gateway")  # whoever no key says otherwise
 EVERY_OTHER: Final = "*"
 REAPING: Final = 3600.0
+NOTHING_PRIVATE: Final = frozenset({"local", "memory"})  # backends in whose buckets the gateway keeps nothing
 
 log = structlog.get_logger()
 
@@ -104,7 +106,11 @@ def keys_of(config: Config) -> Mapping[str, Key]:
 
 
 def _routed(config: Config, backends: Mapping[str, Backend]) -> Backend:
-    routes = {name: backends[bucket.backend] for name, bucket in config.buckets.items()}
+    shown = {
+        name: backend if config.backends[name].type in NOTHING_PRIVATE else Private(backend)
+        for name, backend in backends.items()
+    }
+    routes = {name: shown[bucket.backend] for name, bucket in config.buckets.items()}
     return Router(routes, routes.pop(EVERY_OTHER, None))
 
 

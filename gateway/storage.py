@@ -19,6 +19,7 @@ from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import EntityTooLarge, IncompleteBody
 
 PIECE: Final = 256 * 1024  # how much of a body is hashed and passed on at once
+PRIVATE: Final = ".gw/"  # keys that begin so are the gateway's own, on every storage, and no client's
 SMALL: Final = 64 * 1024  # up to here it is cheaper to do a thing at once than to hand it to a thread
 
 

@@ -1,4 +1,4 @@
-"""Which names there are in a bucket: those of clients, and our own corner `.gw/`."""
+"""Which names there are in a bucket: those of clients, and our own corner `.gw/self/`."""
 
 import re
 from typing import Final
@@ -7,12 +7,12 @@ from urllib.parse import quote
 from gateway.errors import AccessDenied, InvalidArgument, NoSuchKey
 from gateway.storage import Address
 
-OWN: Final = ".gw/"
-BEHIND_OWN: Final = ".gw0"  # the first name that is not ours any more
-LABELS: Final = ".gw/bucket"
-UPLOADS: Final = ".gw/uploads/"
-PARTS: Final = ".gw/parts/"
-TABLES: Final = ".gw/tables/"
+OWN: Final = ".gw/self/"
+BEHIND_OWN: Final = ".gw/self0"  # the first name that is not ours any more
+LABELS: Final = f"{OWN}bucket"
+UPLOADS: Final = f"{OWN}uploads/"
+PARTS: Final = f"{OWN}parts/"
+TABLES: Final = f"{OWN}tables/"
 _LINE_ENDS: Final = re.compile(r"[\r\n]")
 _ACME: Final = ".well-known/acme-challenge/"
 

@@ -4,9 +4,9 @@ from typing import Final
 
 from gateway.errors import AccessDenied
 
-OWN: Final = ".gw/"
+OWN: Final = ".gw/self/"  # the rest of `.gw/` belongs to what stands around a backend
 NOTE: Final = f"{OWN}bucket"  # the labels of the bucket
-BEHIND: Final = ".gw0"  # the first key after all of them
+BEHIND: Final = ".gw/self0"  # the first key after all of them
 
 
 def check(key: str) -> None:

@@ -241,10 +241,10 @@ async def test_a_completion_whose_answer_is_lost_has_happened_and_does_not_happe
         await storage.complete_upload(upload, parts, Completion())
     assert caught.value.code == "NoSuchUpload"
     assert await uploads(storage, bucket) == []
-    assert [name for name in fake.buckets[bucket].blobs if name.startswith(".gw/")] == []
+    assert [name for name in fake.buckets[bucket].blobs if name.startswith(".gw/self/")] == []
 
 
-@pytest.mark.parametrize("refused", [("POST", "/compose", 1), ("GET", ".gw/parts/", 3)])
+@pytest.mark.parametrize("refused", [("POST", "/compose", 1), ("GET", ".gw/self/parts/", 3)])
 async def test_a_completion_that_is_refused_can_be_tried_again(fake, storage, bucket, refused):
     method, path, times = refused
     upload = await storage.create_upload(Address(bucket, "key"))

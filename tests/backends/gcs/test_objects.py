@@ -162,7 +162,7 @@ async def test_bytes_whose_hash_was_declared_are_checked_by_the_storage_as_well(
 
 async def test_our_corner_is_nobodys(storage, bucket):
     await storage.annotate(Address(bucket), {"owner": "x"})
-    at = Address(bucket, ".gw/bucket")
+    at = Address(bucket, ".gw/self/bucket")
     there = await put(storage, Address(bucket, "key"), b"data")
     for call in (
         storage.head(at),

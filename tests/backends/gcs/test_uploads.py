@@ -17,7 +17,7 @@ def small_parts(monkeypatch):
 
 
 def ours(fake, bucket):
-    return [name for name in fake.buckets[bucket].blobs if name.startswith(".gw/")]
+    return [name for name in fake.buckets[bucket].blobs if name.startswith(".gw/self/")]
 
 
 @pytest.mark.parametrize("count", [31, 32, 33, 1100])
@@ -28,7 +28,7 @@ async def test_more_parts_than_one_step_takes_become_one_object(fake, storage, b
     assert await storage.head(at) == info
     assert await read(storage, at) == b"".join(data)
     assert await read(storage, at, ReadOptions(part=count)) == data[-1]
-    assert ours(fake, bucket) == ([f".gw/tables/{t}"] if (t := told_in_a_table(fake, bucket)) else [])
+    assert ours(fake, bucket) == ([f".gw/self/tables/{t}"] if (t := told_in_a_table(fake, bucket)) else [])
 
 
 def told_in_a_table(fake, bucket):

@@ -11,7 +11,7 @@ from gateway.storage import Address, Body, Completion, ListQuery, ReadOptions, W
 from tests.backends.given import MIB, BrokenOffError, body, breaking, etag, keys, put, read, some, uploads
 
 LONG = some(5 * MIB) * 4  # more than two parts
-OWN = Address("bucket", ".gw/bucket")
+OWN = Address("bucket", ".gw/self/bucket")
 
 
 @pytest.fixture
@@ -104,8 +104,8 @@ async def test_what_is_our_own_is_listed_for_nobody(s3, bucket):
     for delimiter in ("", "/", ".", "g", "w", "gw/", "bucket"):
         for limit in (1, 2, 1000):
             assert await keys(s3, bucket, ListQuery(delimiter=delimiter, limit=limit)) == []
-    assert await keys(s3, bucket, ListQuery(".gw/")) == []
-    assert await keys(s3, bucket, ListQuery(".gw/", "/")) == []
+    assert await keys(s3, bucket, ListQuery(".gw/self/")) == []
+    assert await keys(s3, bucket, ListQuery(".gw/self/", "/")) == []
 
 
 async def test_what_stands_beside_our_own_is_listed(s3, bucket):
