@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from gateway.backends.gcs.client import API, Client, Request
-from gateway.backends.gcs.listing import MOST, ask
+from gateway.backends.gcs.listing import MOST, Lot, ask
 from gateway.backends.gcs.names import object_path
 from gateway.backends.gcs.sending import CRC32C, Draft, Tracked, Whole, send_whole
 from gateway.errors import NoSuchKey
@@ -26,15 +26,16 @@ async def write(
 
 async def items(client: Client, bucket: str, prefix: str, start: str = "") -> AsyncIterator[dict[str, Any]]:
     """Give the objects under a prefix, those from the name `start` on."""
-    query = {"prefix": prefix, "maxResults": str(MOST)} | ({"startOffset": start} if start else {})
-    token = ""
-    while True:
-        lot = await ask(client, bucket, query | ({"pageToken": token} if token else {}))
+    async for lot in _lots(client, bucket, {"prefix": prefix} | ({"startOffset": start} if start else {})):
         for item in lot.items:
             yield item
-        if not lot.token:
-            return
-        token = lot.token
+
+
+async def folders(client: Client, bucket: str, prefix: str) -> AsyncIterator[str]:
+    """Give what the names under a prefix begin with, up to their next slash; those without one are left out."""
+    async for lot in _lots(client, bucket, {"prefix": prefix, "delimiter": "/"}):
+        for folder in lot.prefixes:
+            yield folder
 
 
 async def remove_all(client: Client, bucket: str, prefix: str) -> None:
@@ -64,6 +65,17 @@ async def each(client: Client, work: Callable[[_Thing], Awaitable[_Result]], thi
         if isinstance(result, BaseException):
             raise result
     return [result for result in results if not isinstance(result, BaseException)]
+
+
+async def _lots(client: Client, bucket: str, query: dict[str, str]) -> AsyncIterator[Lot]:
+    token = ""
+    while True:
+        place = {"pageToken": token} if token else {}
+        lot = await ask(client, bucket, query | {"maxResults": str(MOST)} | place)
+        yield lot
+        if not lot.token:
+            return
+        token = lot.token
 
 
 async def _one(content: bytes) -> AsyncIterator[bytes]:

@@ -5,6 +5,7 @@ Why they are not those of the storage's XML API: docs/backends/gcs.md.
 
 import json
 import re
+from collections.abc import Iterable
 from secrets import token_hex
 from time import time_ns
 from typing import Any, Final, NamedTuple
@@ -130,9 +131,26 @@ async def parts_of(client: Client, info: UploadInfo, after: int = 0) -> dict[int
 
 
 async def list_uploads(client: Client, bucket: str, query: UploadQuery) -> UploadPage:
-    """Return a page of open uploads. Every one of them is looked at."""
+    """Return a page of open uploads. Every one of them is looked at; the first page clears what belongs to none.
+
+    An upload is begun before its first part is stored: parts that were there before the open uploads were listed, and
+    whose upload is not among those, are of one that is gone for good.
+    """
+    with_parts = set() if query.after else {folder async for folder in own.folders(client, bucket, PARTS)}
     markers = [_read(bucket, found(item)) async for item in own.items(client, bucket, UPLOADS)]
+    left = with_parts - {part_prefix(marker.info.upload) for marker in markers}
+    await _clear(client, bucket, left)
     return fold_uploads((marker.info for marker in markers), query)
+
+
+async def _clear(client: Client, bucket: str, left: Iterable[str]) -> None:
+    """Remove what gateways left that were stopped before they could, as far as that is possible now."""
+    for prefix in left:
+        try:
+            await own.remove_all(client, bucket, prefix)
+        except S3Error as error:
+            log.warning("upload_left_behind", backend=client.name, parts=prefix, error=error.code)
+            return
 
 
 async def abort_upload(client: Client, upload: Upload) -> None:
