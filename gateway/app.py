@@ -17,12 +17,15 @@ from gateway.auth.verify import Verifier
 from gateway.backends.registry import BACKENDS
 from gateway.config import Config
 from gateway.config.keyfile import kept_key
-from gateway.config.models import Bucket, KeyFile
+from gateway.config.models import EVERY_OTHER, Bucket, KeyFile
 from gateway.errors import S3Error
 from gateway.message import Owner
 from gateway.operations.service import Service
+from gateway.routing.place import Place
 from gateway.routing.private import Private
+from gateway.routing.readonly import ReadOnly
 from gateway.routing.reaper import reap
+from gateway.routing.rename import Rename
 from gateway.routing.router import Router
 from gateway.server import logs
 from gateway.server.access import access_log
@@ -38,7 +41,6 @@ from gateway.server.tls import Certificate
 from gateway.storage import Backend
 
 OWNER: Final = Owner(hashlib.sha256(b"s3-gateway").hexdigest(), "gateway")  # whoever no key says otherwise
-EVERY_OTHER: Final = "*"
 REAPING: Final = 3600.0
 NOTHING_PRIVATE: Final = frozenset({"local", "memory"})  # backends in whose buckets the gateway keeps nothing
 
@@ -106,25 +108,35 @@ def keys_of(config: Config) -> Mapping[str, Key]:
 
 
 def _routed(config: Config, backends: Mapping[str, Backend]) -> Backend:
-    shown = {
-        name: backend if config.backends[name].type in NOTHING_PRIVATE else Private(backend)
-        for name, backend in backends.items()
-    }
+    shown = {name: _shown(config, name, backend) for name, backend in backends.items()}
     routes = {name: shown[bucket.backend] for name, bucket in config.buckets.items()}
-    return Router(routes, routes.pop(EVERY_OTHER, None))
+    router = Router(routes, routes.pop(EVERY_OTHER, None))
+    return ReadOnly(router, _are(config, lambda bucket: bucket.read_only))
 
 
-def _bucket(config: Config, name: str) -> Bucket | None:
-    """Return what is configured for a bucket, if anything is."""
-    return config.buckets.get(name) or config.buckets.get(EVERY_OTHER)
+def _shown(config: Config, name: str, backend: Backend) -> Backend:
+    """Return a backend as clients see it: its buckets under their names here, the gateway's own keys hidden."""
+    places = {
+        bucket: Place(said.name or bucket, said.prefix)
+        for bucket, said in config.buckets.items()
+        if said.backend == name and (said.name or said.prefix)
+    }
+    storage = Rename(backend, places) if places else backend
+    is_bare = config.backends[name].type in NOTHING_PRIVATE and not any(place.prefix for place in places.values())
+    return storage if is_bare else Private(storage)
+
+
+def _are(config: Config, said: Callable[[Bucket], bool]) -> Callable[[str], bool]:
+    """Return what tells of a bucket, by its name, whether something is said of it."""
+    return lambda name: (bucket := config.bucket(name)) is not None and said(bucket)
 
 
 def _is_public(config: Config) -> Callable[[str], bool]:
-    return lambda name: (bucket := _bucket(config, name)) is not None and bucket.public == "read"
+    return _are(config, lambda bucket: bucket.public == "read")
 
 
 def _keeps_acls(config: Config) -> Callable[[str], bool]:
-    return lambda name: (bucket := _bucket(config, name)) is not None and bucket.acls == "canned"
+    return _are(config, lambda bucket: bucket.acls == "canned")
 
 
 @asynccontextmanager
