@@ -21,6 +21,7 @@ from gateway.config.models import EVERY_OTHER, Bucket, KeyFile
 from gateway.errors import S3Error
 from gateway.message import Owner
 from gateway.operations.service import Service
+from gateway.routing.observe import Observe
 from gateway.routing.place import Place
 from gateway.routing.private import Private
 from gateway.routing.readonly import ReadOnly
@@ -30,7 +31,7 @@ from gateway.routing.router import Router
 from gateway.server import logs
 from gateway.server.access import access_log
 from gateway.server.bind import StartError
-from gateway.server.health import Board
+from gateway.server.health import NO_BUCKET, Board, Watched
 from gateway.server.launch import Launch
 from gateway.server.limits import Limits
 from gateway.server.observe import Observer
@@ -42,6 +43,7 @@ from gateway.storage import Backend
 
 OWNER: Final = Owner(hashlib.sha256(b"s3-gateway").hexdigest(), "gateway")  # whoever no key says otherwise
 REAPING: Final = 3600.0
+FREE: Final = frozenset({"local", "memory"})  # backends that may be asked often whether they are there
 NOTHING_PRIVATE: Final = frozenset({"local", "memory"})  # backends in whose buckets the gateway keeps nothing
 
 log = structlog.get_logger()
@@ -68,7 +70,8 @@ def run(config: Config, sockets: Sequence[socket], admin: Sequence[socket], shar
 async def build(config: Config, worker: int = 0) -> AsyncIterator[Gateway]:
     """Open the backends and put around them what a request passes; the first worker also does what is done once."""
     async with AsyncExitStack() as opened:
-        backends = await open_backends(config, opened)
+        opened_backends = await open_backends(config, opened)
+        backends = {name: Observe(backend) for name, backend in opened_backends.items()}
         storage = _routed(config, backends)
         service = Service(storage, config.region, _keeps_acls(config))
         policy = Policy(storage, public=_is_public(config), keeps_acls=_keeps_acls(config))
@@ -76,7 +79,8 @@ async def build(config: Config, worker: int = 0) -> AsyncIterator[Gateway]:
         pipeline = Pipeline(Parser(config.domain), verifier, policy, service)
         if worker == 0:
             await opened.enter_async_context(_reaping(storage, timedelta(seconds=config.uploads.expire)))
-        yield Gateway(Observer(pipeline, access_log(config.log.format, config.log.level)), backends)
+        observer = Observer(pipeline, access_log(config.log.format, config.log.level))
+        yield Gateway(observer, {name: _watched(config, backend) for name, backend in backends.items()})
 
 
 async def open_backends(config: Config, opened: AsyncExitStack) -> Mapping[str, Backend]:
@@ -124,6 +128,14 @@ def _shown(config: Config, name: str, backend: Backend) -> Backend:
     storage = Rename(backend, places) if places else backend
     is_bare = config.backends[name].type in NOTHING_PRIVATE and not any(place.prefix for place in places.values())
     return storage if is_bare else Private(storage)
+
+
+def _watched(config: Config, backend: Observe) -> Watched:
+    """Say how to ask whether a backend is there: by a bucket that our credentials are good for, if one is named."""
+    if config.backends[backend.name].type in FREE:
+        return Watched(backend, every=2, again=1)
+    named = (said.name or name for name, said in config.buckets.items() if said.backend == backend.name)
+    return Watched(backend, next((name for name in named if name != EVERY_OTHER), NO_BUCKET))
 
 
 def _are(config: Config, said: Callable[[Bucket], bool]) -> Callable[[str], bool]:
