@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,7 +25,7 @@ from gateway.routing.observe import Observe
 from gateway.routing.place import Place
 from gateway.routing.private import Private
 from gateway.routing.readonly import ReadOnly
-from gateway.routing.reaper import reap
+from gateway.routing.reaper import Expiry, reap
 from gateway.routing.rename import Rename
 from gateway.routing.router import Router
 from gateway.server import logs
@@ -72,13 +72,16 @@ async def build(config: Config, worker: int = 0) -> AsyncIterator[Gateway]:
     async with AsyncExitStack() as opened:
         opened_backends = await open_backends(config, opened)
         backends = {name: Observe(backend) for name, backend in opened_backends.items()}
-        storage = _routed(config, backends)
+        shown = {name: _shown(config, name, backend) for name, backend in backends.items()}
+        storage = _routed(config, shown)
         service = Service(storage, config.region, _keeps_acls(config))
         policy = Policy(storage, public=_is_public(config), keeps_acls=_keeps_acls(config))
         verifier = Verifier(keys_of(config), config.region, sigv2=config.auth.sigv2)
         pipeline = Pipeline(Parser(config.domain), verifier, policy, service)
         if worker == 0:
-            await opened.enter_async_context(_reaping(storage, timedelta(seconds=config.uploads.expire)))
+            every_other = config.buckets.get(EVERY_OTHER)
+            rest = shown[every_other.backend] if every_other else None
+            await opened.enter_async_context(_running(_reap(storage, rest, _expiry(config))))
         observer = Observer(pipeline, access_log(config.log.format, config.log.level))
         yield Gateway(observer, {name: _watched(config, backend) for name, backend in backends.items()})
 
@@ -111,8 +114,7 @@ def keys_of(config: Config) -> Mapping[str, Key]:
     }
 
 
-def _routed(config: Config, backends: Mapping[str, Backend]) -> Backend:
-    shown = {name: _shown(config, name, backend) for name, backend in backends.items()}
+def _routed(config: Config, shown: Mapping[str, Backend]) -> Backend:
     routes = {name: shown[bucket.backend] for name, bucket in config.buckets.items()}
     router = Router(routes, routes.pop(EVERY_OTHER, None))
     return ReadOnly(router, _are(config, lambda bucket: bucket.read_only))
@@ -152,9 +154,9 @@ def _keeps_acls(config: Config) -> Callable[[str], bool]:
 
 
 @asynccontextmanager
-async def _reaping(storage: Backend, older_than: timedelta) -> AsyncIterator[None]:
-    """Give up, now and every hour, the uploads that nobody completed."""
-    task = asyncio.create_task(_reap(storage, older_than))
+async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Have something done beside all else."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
@@ -163,11 +165,15 @@ async def _reaping(storage: Backend, older_than: timedelta) -> AsyncIterator[Non
             await task
 
 
-async def _reap(storage: Backend, older_than: timedelta) -> None:
+async def _reap(storage: Backend, rest: Backend | None, expiry: Expiry) -> None:
+    """Give up, now and every hour, the uploads that nobody completed."""
     while True:
-        try:
-            if reaped := await reap(storage, older_than, datetime.now(UTC)):
-                log.info("uploads_expired", count=reaped)
-        except S3Error as error:
-            log.warning("uploads_not_looked_through", error=error.code)
+        if reaped := await reap(storage, rest, expiry, datetime.now(UTC)):
+            log.info("uploads_expired", count=reaped)
         await asyncio.sleep(REAPING)
+def _expiry(config: Config) -> Expiry:
+    ages = {name: config.expire_uploads(bucket) for name, bucket in config.buckets.items()}
+    named = {name: None if age is None else timedelta(seconds=age) for name, age in ages.items()}
+    return Expiry(named, named.pop(EVERY_OTHER, None))
+
+

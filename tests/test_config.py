@@ -156,6 +156,30 @@ def test_routes_that_stay_apart_are_taken(buckets):
     assert parse(f"{backends}\nbuckets: {buckets}", "c.yaml", {}).buckets
 
 
+def test_uploads_expire_by_themselves_only_where_none_of_another_program_can_be():
+    text = """
+backends: {d: {type: local, path: d}, s: {type: s3}, r: {type: r2, account: a}, g: {type: gcs}}
+uploads: {expire: 2d}
+buckets:
+  d: {backend: d}
+  g: {backend: g}
+  s: {backend: s}
+  r: {backend: r}
+  asked: {backend: s, expire_uploads: 1d}
+  fixed: {backend: d, read_only: on, expire_uploads: 1d}
+"""
+    config = parse(text, "c.yaml", {})
+    day = 86400.0
+    assert {name: config.expire_uploads(bucket) for name, bucket in config.buckets.items()} == {
+        "d": 2 * day,
+        "g": 2 * day,
+        "s": None,
+        "r": None,
+        "asked": day,
+        "fixed": None,
+    }
+
+
 def test_all_problems_are_told_at_once_in_the_order_of_the_file():
     text = "drain: soon\nlisen: x\nworkers: many\nbackends:\n  a: {type: local}\n  b: {type: locl}\nbuckets: {}\n"
     told = problems(text)

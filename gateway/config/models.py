@@ -28,6 +28,7 @@ from gateway.storage import PRIVATE
 
 DATA = Path("data")
 EVERY_OTHER: Final = "*"  # the name of the entry for all buckets without one
+SHARED: Final = frozenset({"r2", "s3"})  # backends that list the uploads of other programs, too
 LONGEST_PREFIX: Final = 512  # bytes; it takes from the 1024 of a key
 Secret = Annotated[SecretStr, PlainSerializer(SecretStr.get_secret_value)]  # plain for whom it is meant, hidden in logs
 
@@ -165,6 +166,7 @@ class Bucket(Section):
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$")
     prefix: str = ""
     read_only: bool = False
+    expire_uploads: Seconds | None = Field(None, gt=0)
     public: Literal["read"] | None = None
     acls: Literal["disabled", "canned"] = "disabled"
 
@@ -256,6 +258,12 @@ class Config(Section):
     def bucket(self, name: str) -> Bucket | None:
         """Return what is configured for a bucket, if anything is."""
         return self.buckets.get(name) or self.buckets.get(EVERY_OTHER)
+
+    def expire_uploads(self, bucket: Bucket) -> float | None:
+        """Return how old an upload in a bucket may become, in seconds; None where that is not for us to end."""
+        if bucket.read_only or bucket.expire_uploads is not None:
+            return None if bucket.read_only else bucket.expire_uploads
+        return None if self.backends[bucket.backend].type in SHARED else self.uploads.expire
 
     @model_validator(mode="before")
     @classmethod
