@@ -153,6 +153,12 @@ def _keeps_acls(config: Config) -> Callable[[str], bool]:
     return _are(config, lambda bucket: bucket.acls == "canned")
 
 
+def _expiry(config: Config) -> Expiry:
+    ages = {name: config.expire_uploads(bucket) for name, bucket in config.buckets.items()}
+    named = {name: None if age is None else timedelta(seconds=age) for name, age in ages.items()}
+    return Expiry(named, named.pop(EVERY_OTHER, None))
+
+
 @asynccontextmanager
 async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Have something done beside all else."""
@@ -171,9 +177,3 @@ async def _reap(storage: Backend, rest: Backend | None, expiry: Expiry) -> None:
         if reaped := await reap(storage, rest, expiry, datetime.now(UTC)):
             log.info("uploads_expired", count=reaped)
         await asyncio.sleep(REAPING)
-def _expiry(config: Config) -> Expiry:
-    ages = {name: config.expire_uploads(bucket) for name, bucket in config.buckets.items()}
-    named = {name: None if age is None else timedelta(seconds=age) for name, age in ages.items()}
-    return Expiry(named, named.pop(EVERY_OTHER, None))
-
-
