@@ -117,6 +117,8 @@ def keys_of(config: Config) -> Mapping[str, Key]:
 def _routed(config: Config, shown: Mapping[str, Backend]) -> Backend:
     routes = {name: shown[bucket.backend] for name, bucket in config.buckets.items()}
     router = Router(routes, routes.pop(EVERY_OTHER, None))
+    if not any(bucket.read_only for bucket in config.buckets.values()):
+        return router
     return ReadOnly(router, _are(config, lambda bucket: bucket.read_only))
 
 
