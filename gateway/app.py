@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from socket import socket
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -17,7 +17,8 @@ from gateway.auth.verify import Verifier
 from gateway.backends.registry import BACKENDS
 from gateway.config import Config
 from gateway.config.keyfile import kept_key
-from gateway.config.models import EVERY_OTHER, Bucket, KeyFile
+from gateway.config.models import EVERY_OTHER, Bucket, KeyFile, Local
+from gateway.doctor.examine import Patient, as_json, examine
 from gateway.errors import S3Error
 from gateway.message import Owner
 from gateway.operations.service import Service
@@ -62,6 +63,7 @@ def run(config: Config, sockets: Sequence[socket], admin: Sequence[socket], shar
         certificate=Certificate(config.tls.certificate, config.tls.key) if config.tls else None,
         limits=Limits(**config.limits.model_dump()),
         drain=config.drain,
+        examine=partial(examined, config),
     )
     return Launch(plan, admin, shared).run()
 
@@ -96,6 +98,33 @@ async def open_backends(config: Config, opened: AsyncExitStack) -> Mapping[str, 
         except (OSError, S3Error) as error:
             raise StartError(f"backends.{name}: cannot be opened: {error}") from error
     return backends
+
+
+async def examined(config: Config) -> dict[str, Any]:
+    """Try what the backends can do, and return what was found out."""
+    return as_json(await examine(patients(config)))
+
+
+def patients(config: Config) -> Sequence[Patient]:
+    """Return the backends as they are examined: opened anew, and written to only where clients may write."""
+    found = []
+    for name, backend in config.backends.items():
+        ours = [
+            (said.name or bucket, said.read_only)
+            for bucket, said in config.buckets.items()
+            if said.backend == name and (said.name or bucket) != EVERY_OTHER
+        ]
+        found.append(
+            Patient(
+                name,
+                backend.type,
+                partial(BACKENDS[backend.type], name, **backend.model_dump(exclude={"type"})),
+                backend.path if isinstance(backend, Local) else None,
+                written=sorted({bucket for bucket, read_only in ours if not read_only}),
+                read=sorted({bucket for bucket, read_only in ours if read_only}),
+            )
+        )
+    return found
 
 
 def keys_of(config: Config) -> Mapping[str, Key]:

@@ -69,7 +69,9 @@ def translate(refusal: Refusal) -> S3Error:
 def credentials_refused(backend: str, reason: str, setting: str = "credentials") -> CredentialsRefused:
     """Say in the log which setting to look at, and return what the client is told."""
     log.error("backend_credentials_refused", backend=backend, setting=f"backends.{backend}.{setting}", reason=reason)
-    return CredentialsRefused()
+    error = CredentialsRefused()
+    error.add_note(f"look at {setting}: {reason}")  # for operators; clients are never told notes
+    return error
 
 
 def _forbidden(refusal: Refusal) -> S3Error:

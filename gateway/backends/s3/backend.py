@@ -73,6 +73,7 @@ class S3:
 
     def __init__(self, name: str, endpoint: Endpoint, settings: Settings, dialect: Dialect) -> None:
         self.name = name
+        self.url = f"{endpoint.scheme}://{endpoint.host}"
         region = settings.region or dialect.region
         self._dialect = dialect
         self._client = Client(name, endpoint, settings, region)
@@ -87,6 +88,11 @@ class S3:
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
+
+    @property
+    def spoken(self) -> tuple[Client, Dialect]:
+        """How the server is asked, and what it is taken to know: for who wants to see whether it does."""
+        return self._client, self._dialect
 
     # --- buckets ---
 
