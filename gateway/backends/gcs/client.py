@@ -79,6 +79,7 @@ class Client:
     ) -> None:
         self.name, self.patience = name, patience
         self.turns = asyncio.Semaphore(AT_ONCE)  # for calls that make many requests at once
+        self.knows_batches = True  # until it is told otherwise, as some emulators do
         self._session, self._endpoint, self._credentials = session, endpoint, credentials
 
     async def ask(self, request: Request) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from gateway.errors import (
     InvalidRange,
     NoSuchBucket,
     NoSuchKey,
+    NotImplementedByGateway,
     PreconditionFailed,
     S3Error,
     ServiceUnavailable,
@@ -125,6 +126,7 @@ _BY_STATUS: Final[Mapping[int, Callable[[Refusal], S3Error]]] = MappingProxyType
         429: lambda _: SlowDown(),
         499: lambda _: InternalError(),  # an upload that we gave up ourselves
         500: _broken,
+        501: lambda _: NotImplementedByGateway(),  # an emulator
         502: _broken,
         503: lambda _: ServiceUnavailable(),
         504: _broken,
