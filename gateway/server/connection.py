@@ -178,6 +178,11 @@ class Connection(BaseProtocol):
         if self._task is not None:
             self._task.cancel()
 
+    @property
+    def is_busy(self) -> bool:
+        """True while a request is being answered."""
+        return self._waiter is None and self._discarded < 0
+
     # --- what the exchange of request and answer needs ---
 
     @property

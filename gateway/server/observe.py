@@ -32,13 +32,11 @@ class Observer:
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer a request."""
-        metrics.IN_FLIGHT.inc()
         started = time.perf_counter()
         try:
             await self._handle(exchange)
         finally:
             seconds = time.perf_counter() - started
-            metrics.IN_FLIGHT.dec()
             _count(exchange, seconds)
             if self._access:
                 self._access(exchange, seconds)
