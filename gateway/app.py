@@ -110,7 +110,7 @@ def patients(config: Config) -> Sequence[Patient]:
     found = []
     for name, backend in config.backends.items():
         ours = [
-            (said.name or bucket, said.read_only)
+            (said.name or bucket, said)
             for bucket, said in config.buckets.items()
             if said.backend == name and (said.name or bucket) != EVERY_OTHER
         ]
@@ -120,8 +120,8 @@ def patients(config: Config) -> Sequence[Patient]:
                 backend.type,
                 partial(BACKENDS[backend.type], name, **backend.model_dump(exclude={"type"})),
                 backend.path if isinstance(backend, Local) else None,
-                written=sorted({bucket for bucket, read_only in ours if not read_only}),
-                read=sorted({bucket for bucket, read_only in ours if read_only}),
+                written={bucket: said.prefix for bucket, said in ours if not said.read_only},
+                read=sorted({bucket for bucket, said in ours if said.read_only}),
             )
         )
     return found

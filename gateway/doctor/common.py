@@ -54,7 +54,7 @@ async def ranges(ground: Ground) -> None:
 
 async def names(ground: Ground) -> None:
     """Use keys of any letters and of full length."""
-    room = KEY_LIMIT - len(ground.prefix)
+    room = KEY_LIMIT - len(ground.prefix.encode())
     long = ("x" * 99 + "/") * (room // 100) + "y" * (room % 100)
     for name in (UNICODE, "a b+c%2F&?#", long):
         await ground.put(name, b"named")

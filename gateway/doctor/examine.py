@@ -1,9 +1,9 @@
 """The examination of a backend: one thing after another, none of them for long, and nothing is left behind."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,13 +19,16 @@ CLOUDS: Final = frozenset({"gcs", "r2", "s3"})  # where a bucket that is not the
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """A backend of the configuration: how to open it, and which buckets of it may be written to, or only read."""
+    """A backend of the configuration: how to open it, and which buckets of it may be written to, or only read.
+
+    With each bucket to be written to stands what keys must begin with there, "" for nothing.
+    """
 
     name: str
     type: str
     opening: Callable[[], AbstractAsyncContextManager[Backend]]
     path: Path | None = None  # of a local disk
-    written: Sequence[str] = ()
+    written: Mapping[str, str] = field(default_factory=dict)
     read: Sequence[str] = ()
 
 
@@ -109,7 +112,7 @@ async def _tried(patient: Patient, backend: Backend, diagnosis: Diagnosis) -> No
         diagnosis.add("tried in a bucket", Result.UNTRIED, f"{reason} in the configuration: nothing was written")
         return
     diagnosis.bucket = found[0]
-    ground = Ground(backend, found[0])
+    ground = Ground(backend, found[0], patient.written[found[0]])
     try:
         async with cleared(ground):
             await _all(ground, diagnosis)

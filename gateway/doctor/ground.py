@@ -34,12 +34,23 @@ _LENGTH: Final = 26
 
 @dataclass(slots=True)
 class Ground:
-    """The keys that begin with `prefix` in a bucket of a backend."""
+    """The keys that begin with `prefix` in a bucket of a backend, of which `below` is what the gateway has."""
 
     backend: Backend
     bucket: str
-    prefix: str = field(default_factory=lambda: f"{CORNER}{_ulid()}/")
+    below: str = ""
+    name: str = field(default_factory=lambda: _ulid())  # noqa: PLW0108  it stands below
     uploads: list[Upload] = field(default_factory=list)
+
+    @property
+    def corner(self) -> str:
+        """What the keys of all doctors begin with."""
+        return self.below + CORNER
+
+    @property
+    def prefix(self) -> str:
+        """What the keys of this one begin with."""
+        return f"{self.corner}{self.name}/"
 
     def at(self, name: str) -> Address:
         """Return where an object of that name lies."""
@@ -99,8 +110,8 @@ async def _clean(ground: Ground) -> None:
             for info in (await ground.backend.list_uploads(ground.bucket, UploadQuery(ground.prefix))).uploads:
                 await ground.backend.abort_upload(info.upload)
         await _remove(ground, ground.prefix)
-        for prefix in (await ground.backend.list_objects(ground.bucket, ListQuery(CORNER, "/"))).prefixes:
-            if _age(prefix.removeprefix(CORNER).rstrip("/")) > FORGOTTEN:
+        for prefix in (await ground.backend.list_objects(ground.bucket, ListQuery(ground.corner, "/"))).prefixes:
+            if _age(prefix.removeprefix(ground.corner).rstrip("/")) > FORGOTTEN:
                 await _remove(ground, prefix)
 
 

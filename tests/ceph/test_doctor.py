@@ -14,7 +14,7 @@ pytestmark = pytest.mark.ceph
 async def test_what_the_dialect_says_of_ceph_is_so(settings):
     async with open_s3("ceph", **settings) as storage:
         await storage.create_bucket(BUCKET, {})
-        diagnosis = await examined(Patient("ceph", "s3", partial(open_s3, "ceph", **settings), written=[BUCKET]))
+        diagnosis = await examined(Patient("ceph", "s3", partial(open_s3, "ceph", **settings), written={BUCKET: ""}))
         assert diagnosis.problems == []
         found = results(diagnosis)
         assert (found["if-match"], found["conditional completion"], found["copy"]) == ("yes", "no", "yes")
@@ -25,7 +25,7 @@ async def test_ceph_is_not_aws(settings):
     settings |= {"dialect": "aws", "addressing": "path"}
     async with open_s3("ceph", **settings) as storage:
         await storage.create_bucket(BUCKET, {})
-        diagnosis = await examined(Patient("ceph", "s3", partial(open_s3, "ceph", **settings), written=[BUCKET]))
+        diagnosis = await examined(Patient("ceph", "s3", partial(open_s3, "ceph", **settings), written={BUCKET: ""}))
         wrong = {each.name for each in diagnosis.findings if each.problem}
         assert {"if-match", "conditional completion", "conditional delete", "copy", "checksum CRC32"} <= wrong
         assert await left_behind(storage) == []

@@ -38,7 +38,7 @@ def moto():
 def s3(port, **settings):
     said = {"endpoint": f"http://127.0.0.1:{port}", "access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
     quick = {"connect_timeout": 1, "answer_timeout": 10, "dialect": "aws", "addressing": "path"}
-    return Patient("far", "s3", partial(open_s3, "far", **(said | quick | settings)), written=[BUCKET])
+    return Patient("far", "s3", partial(open_s3, "far", **(said | quick | settings)), written={BUCKET: ""})
 
 
 def around(storage, kind="memory", **more):
@@ -48,7 +48,7 @@ def around(storage, kind="memory", **more):
     async def opening():
         yield storage
 
-    return Patient("here", kind, opening, **({"written": [BUCKET]} | more))
+    return Patient("here", kind, opening, **({"written": {BUCKET: ""}} | more))
 
 
 async def examined(patient):

@@ -126,7 +126,7 @@ async def test_wrong_credentials_are_named_with_the_setting_and_never_shown(upst
 
 async def test_a_bucket_that_is_not_there_is_a_problem_of_a_cloud_only(upstream):
     far = s3(upstream.port)
-    diagnosis = await examined(Patient(far.name, far.type, far.opening, written=["elsewhere"]))
+    diagnosis = await examined(Patient(far.name, far.type, far.opening, written={"elsewhere": ""}))
     assert [line for line in diagnosis.problems if line.startswith("backends.far: bucket elsewhere: ")]
     assert (await examined(around(Memory()))).problems == []
 
@@ -136,7 +136,7 @@ async def test_where_no_bucket_is_named_or_all_are_only_read_nothing_is_written(
         async def put(self, *_):
             raise AssertionError
 
-    for more in ({"written": []}, {"written": [], "read": [BUCKET]}):
+    for more in ({"written": {}}, {"written": {}, "read": [BUCKET]}):
         diagnosis = await examined(around(Untouched(memory), **more))
         assert diagnosis.problems == []
         assert diagnosis.bucket == ""
@@ -159,6 +159,17 @@ async def test_a_storage_that_drops_conditions_is_found_out(memory):
 
     found = {each.name for each in (await examined(around(Careless(memory)))).findings if each.problem}
     assert {"if-none-match: *", "if-match", "metadata", "put, get, head, delete"} & found
+
+
+async def test_where_only_a_prefix_is_the_gateways_nothing_is_written_elsewhere(memory):
+    class Watched(Wrapper):
+        async def put(self, at, *more):
+            assert at.key.startswith("team/.gw/doctor/")
+            return await self.inner.put(at, *more)
+
+    diagnosis = await examined(around(Watched(memory), written={BUCKET: "team/"}))
+    assert diagnosis.problems == []
+    assert await left_behind(memory) == []
 
 
 class Stuck(Wrapper):
