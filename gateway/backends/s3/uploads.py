@@ -30,6 +30,7 @@ from gateway.checksums import ALGORITHMS, MD5, Checksum, combine, composite
 from gateway.conditions import Conditions
 from gateway.errors import (
     BadDigest,
+    InternalError,
     InvalidPart,
     InvalidPartOrder,
     InvalidRequest,
@@ -148,9 +149,21 @@ class Uploads:
             document = await self._client.document(ask)
         except PreconditionFailed as error:
             raise await explained(self._client, at, error, completion.conditions) from error
+        except InternalError as error:
+            raise await self._ended(upload, error) from error
         self._known.pop(upload, None)
         etag = documents.etag(document) or _etag(parts)
         return await self.made(at, etag, sum(part.size for part in parts))
+
+    async def _ended(self, upload: Upload, error: InternalError) -> S3Error:
+        """Return NoSuchUpload where a failed completion is of an upload that is no more, or has done its work yet."""
+        try:
+            await self._page(upload, 0, 1)
+        except NoSuchUpload as gone:
+            return gone
+        except S3Error:
+            return error
+        return error
 
     async def abort(self, upload: Upload) -> None:
         """As `Backend.abort_upload`."""

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.backends.s3.backend import open_s3
 from gateway.checksums import Digest, composite
-from gateway.errors import BadDigest, NotImplementedByGateway
+from gateway.errors import BadDigest, NoSuchUpload, NotImplementedByGateway
 from gateway.storage import Address, Completion, ListQuery, WriteOptions
 from tests.backends.given import MIB, completed, folded, keys, put, read, some, uploaded
 from tests.backends.promises.buckets import BucketPromises
@@ -107,3 +107,11 @@ async def test_a_tree_is_listed_page_by_page(storage, bucket, query, limit):
     for name in TREE:
         await put(storage, Address(bucket, name))
     assert await keys(storage, bucket, query._replace(limit=limit)) == folded(TREE, query)
+
+
+async def test_a_completion_that_fails_because_there_is_no_upload_says_so(storage, bucket):
+    upload = await storage.create_upload(Address(bucket, "key"))
+    parts = await uploaded(storage, upload, [(1, b"part")])
+    await storage.abort_upload(upload)
+    with pytest.raises(NoSuchUpload):
+        await storage.complete_upload(upload, parts, Completion())
