@@ -63,9 +63,10 @@ def _requests(operation: str, status: int) -> Counter:
 
 
 def _count(exchange: Exchange, seconds: float) -> None:
-    series = _series(exchange.operation)
+    operation = exchange.operation
+    series = _series(operation)
     series.seconds.observe(seconds)
-    _requests(exchange.operation, exchange.status).inc()
+    _requests(operation, exchange.status).inc()
     if exchange.payload.total_bytes:
         series.received.inc(exchange.payload.total_bytes)
     if exchange.sent:
