@@ -178,7 +178,9 @@ def _watched(config: Config, backend: Observe) -> Watched:
 
 def _are(config: Config, said: Callable[[Bucket], bool]) -> Callable[[str], bool]:
     """Return what tells of a bucket, by its name, whether something is said of it."""
-    return lambda name: (bucket := config.bucket(name)) is not None and said(bucket)
+    answers = {name: said(bucket) for name, bucket in config.buckets.items()}
+    otherwise = answers.get(EVERY_OTHER, False)
+    return lambda name: answers.get(name, otherwise)
 
 
 def _is_public(config: Config) -> Callable[[str], bool]:
