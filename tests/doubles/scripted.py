@@ -31,8 +31,14 @@ class Scripted:
     plays: Sequence[Play]
     asked: list[str] = field(default_factory=list)
     port: int = 0
+    connections: int = 0  # ever
+    deserted: asyncio.Event = field(default_factory=asyncio.Event)  # nobody is connected any more
+    _open: int = 0
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._open += 1
+        self.deserted.clear()
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.asked.append(head.decode())
@@ -41,6 +47,9 @@ class Scripted:
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
+            self._open -= 1
+            if not self._open:
+                self.deserted.set()
             writer.close()
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-import ssl
+import re
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,16 +10,15 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
-from aiohttp import ClientResponse, ClientSession, ClientTimeout, TCPConnector
-from yarl import URL
-
 from gateway import sigv4
 from gateway.backends.s3.credentials import Frozen, Keychain
 from gateway.backends.s3.documents import Document, parsed, text
 from gateway.backends.s3.endpoint import Endpoint
 from gateway.backends.s3.errors import FAILURES, Broken, Refusal, Unreached, refused, unanswered
 from gateway.backends.s3.feed import TRAILER_PAYLOAD, Feed
+from gateway.backends.s3.pool import Pool
 from gateway.backends.s3.settings import Settings
+from gateway.backends.s3.wire import Answer, Source
 from gateway.errors import InternalError, InvalidArgument, NoSuchBucket, NoSuchKey, NotModified, S3Error
 from gateway.storage import PIECE, SMALL
 
@@ -29,10 +28,11 @@ LONG: Final = 600.0  # seconds: completing an upload or copying an object of man
 DOCUMENT_LIMIT: Final = 32 * 1024 * 1024  # bytes: a thousand keys, each character of them encoded
 ERROR_LIMIT: Final = 64 * 1024
 REMEMBERED: Final = 60.0  # seconds for which a bucket that answered is taken to be there
-IDLE: Final = 8.0  # seconds: shorter than servers wait themselves, so that few connections end under a request
 _REFUSED: Final = 300
-_SIGNED_LATE: Final = frozenset({"accept-encoding", "content-length", "user-agent"})  # proxies change them
+_UNSIGNED: Final = "accept-encoding: identity\r\nuser-agent: s3-gateway\r\n"  # proxies change them
+_NAMES: Final = re.compile(r"[a-zA-Z0-9!#$%&'*+.^_`|~-]*")
 _READS: Final = frozenset({"GET", "HEAD"})
+_BODILESS: Final = frozenset({"GET", "HEAD", "DELETE"})
 _HEAD_CODES: Final[Mapping[int, str]] = {
     304: "NotModified",
     409: "ConditionalRequestConflict",
@@ -67,18 +67,15 @@ class Client:
     def __init__(self, name: str, endpoint: Endpoint, settings: Settings, region: str) -> None:
         self._name, self._endpoint, self._region = name, endpoint, region
         self._keychain = Keychain(name, settings)
-        self._stall = settings.stall_timeout
-        self._session = _session(settings)
+        self._pool = Pool(settings, endpoint.scheme)
         self._seen: dict[str, float] = {}
-        answer = settings.answer_timeout
-        self._usual = ClientTimeout(total=None, sock_connect=settings.connect_timeout, sock_read=answer)
-        self._patient = ClientTimeout(total=None, sock_connect=settings.connect_timeout, sock_read=max(LONG, answer))
+        self._usual, self._patient = settings.answer_timeout, max(LONG, settings.answer_timeout)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await self._pool.close()
 
-    async def send(self, ask: Ask) -> ClientResponse:
+    async def send(self, ask: Ask) -> Answer:
         """Return the answer, its body unread; who asks leaves it by `async with`.
 
         Reads are repeated when connection or server fail, writes only where nothing can have been sent.
@@ -96,9 +93,8 @@ class Client:
 
     async def fetch(self, ask: Ask, limit: int = DOCUMENT_LIMIT) -> tuple[Mapping[str, str], bytes]:
         """Return headers and body of an answer that is small."""
-        response = await self.send(ask)
-        async with response:
-            return response.headers, await self.read(response, limit)
+        async with await self.send(ask) as answer:
+            return answer.headers, await self.read(answer, limit)
 
     async def document(self, ask: Ask, lists: Collection[str] = ()) -> Document:
         """Return the XML of an answer. One that began as 200 may hold an error yet.
@@ -111,17 +107,17 @@ class Client:
             raise refused(self._name, _refusal(500, content, headers), writes=not ask.reads)
         return content
 
-    async def read(self, response: ClientResponse, limit: int) -> bytes:
+    async def read(self, answer: Answer, limit: int) -> bytes:
         """Return a whole body. Raises InternalError where it is larger than `limit`."""
         pieces, size = [], 0
         try:
-            async for piece in response.content.iter_any():
+            async for piece in answer:
                 size += len(piece)
                 if size > limit:
                     raise InternalError
                 pieces.append(piece)
         except FAILURES as error:
-            raise unanswered(self._name, error, safe=response.method in _READS) from error
+            raise unanswered(self._name, error, safe=answer.method in _READS) from error
         return b"".join(pieces)
 
     def cut_off(self, error: BaseException) -> S3Error:
@@ -132,37 +128,31 @@ class Client:
         """Know no longer that a bucket is there."""
         self._seen.pop(bucket, None)
 
-    async def _attempt(self, ask: Ask) -> ClientResponse:
+    async def _attempt(self, ask: Ask) -> Answer:
         credentials = await self._keychain.current()
         feed = ask.body if isinstance(ask.body, Feed) else None
         try:
-            async with asyncio.timeout(None) as deadline:
-                if feed:
-                    feed.watch(deadline, self._stall)
-                response = await self._request(ask, credentials)
+            answer = await self._asked(ask, credentials)
         except FAILURES as error:
-            await _settled(feed)
             if feed and feed.error:
                 raise feed.error from error
             raise unanswered(self._name, error, safe=ask.reads or bool(feed and not feed.ended)) from error
-        except asyncio.CancelledError:
-            await _settled(feed)
-            raise
-        return await self._accepted(ask, feed, response)
+        return await self._accepted(ask, feed, answer)
 
-    async def _request(self, ask: Ask, credentials: Frozen) -> ClientResponse:
+    async def _asked(self, ask: Ask, credentials: Frozen) -> Answer:
         host, path = self._endpoint.locate(ask.bucket, ask.key)
         query = "&".join([f"{quote(name, safe='-_.~')}={quote(ask.query[name], safe='-_.~')}" for name in ask.query])
-        headers = self._signed(ask, credentials, (host, path, query))
-        url = f"{self._endpoint.scheme}://{host}{path}{'?' if query else ''}{query}"
-        return await self._session.request(
-            ask.method,
-            URL(url, encoded=True),
-            headers=headers,
-            data=_sent(ask.body),
-            timeout=self._patient if ask.long else self._usual,
-            allow_redirects=False,
-        )
+        head = self._head(ask, credentials, (host, path, query))
+        wire = await self._pool.take(host)
+        return await wire.ask(ask.method, head, _sent(ask.body), self._patient if ask.long else self._usual)
+
+    def _head(self, ask: Ask, credentials: Frozen, target: tuple[str, str, str]) -> bytes:
+        """Return a request as it stands on the wire before its body."""
+        _, path, query = target
+        headers = self._signed(ask, credentials, target)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        target_line = f"{ask.method} {path}{'?' if query else ''}{query} HTTP/1.1\r\n"
+        return f"{target_line}{lines}{_length(ask)}{_UNSIGNED}\r\n".encode()
 
     def _signed(self, ask: Ask, credentials: Frozen, target: tuple[str, str, str]) -> dict[str, str]:
         host, path, query = target
@@ -171,10 +161,11 @@ class Client:
         if "x-amz-trailer" in ask.headers:
             payload = TRAILER_PAYLOAD
         headers = {"host": host, "x-amz-date": timestamp, "x-amz-content-sha256": payload, **ask.headers}
+        headers.pop("content-length", None)
         if credentials.token:
             headers["x-amz-security-token"] = credentials.token
-        signed = sigv4.fold((name, value) for name, value in headers.items() if name not in _SIGNED_LATE)
         _check_wire(headers)
+        signed = sigv4.fold(headers.items())
         headers["authorization"] = sigv4.authorization(
             sigv4.Request(ask.method, path, query, signed),
             sigv4.Credentials(credentials.access_key, credentials.secret_key, self._region),
@@ -183,34 +174,31 @@ class Client:
         )
         return headers
 
-    async def _accepted(self, ask: Ask, feed: Feed | None, response: ClientResponse) -> ClientResponse:
+    async def _accepted(self, ask: Ask, feed: Feed | None, answer: Answer) -> Answer:
         """Return the answer if it is none that refuses. One that came before all was sent is refused as well."""
         whole = feed is None or feed.ended
-        if response.status < _REFUSED and whole:
+        if answer.status < _REFUSED and whole:
             if ask.bucket:
                 self._seen[ask.bucket] = time.monotonic()
-            return response
-        try:
-            if response.status < _REFUSED:
+            return answer
+        async with answer:
+            if answer.status < _REFUSED:
                 raise InternalError
-            refusal = await self._refusal(ask, response)
-        finally:
-            response.close()
-            await _settled(feed)
+            refusal = await self._refusal(ask, answer)
         if feed and feed.error:
             raise feed.error
         raise await self._error(ask, refusal)
 
-    async def _refusal(self, ask: Ask, response: ClientResponse) -> Refusal:
-        if ask.method == "HEAD" or response.status == 304:  # noqa: PLR2004  neither has a body
-            code = _HEAD_CODES.get(response.status, "")
-            return Refusal(response.status, code, "", {}, response.headers)
-        data = await self.read(response, ERROR_LIMIT)
+    async def _refusal(self, ask: Ask, answer: Answer) -> Refusal:
+        if ask.method == "HEAD" or answer.status == 304:  # noqa: PLR2004  neither has a body
+            code = _HEAD_CODES.get(answer.status, "")
+            return Refusal(answer.status, code, "", {}, answer.headers)
+        data = await self.read(answer, ERROR_LIMIT)
         try:
             _, content = await parsed(data)
         except InternalError:  # a proxy's page
             content = {}
-        return _refusal(response.status, content, response.headers)
+        return _refusal(answer.status, content, answer.headers)
 
     async def _error(self, ask: Ask, refusal: Refusal) -> S3Error:
         if refusal.code == "NotModified":
@@ -241,42 +229,37 @@ class Client:
         return NoSuchKey(Key=ask.key)
 
 
-def _session(settings: Settings) -> ClientSession:
-    context = ssl.create_default_context(cafile=settings.ca) if settings.ca else True
-    connector = TCPConnector(
-        limit=settings.connections, ttl_dns_cache=30, keepalive_timeout=IDLE, ssl=context, enable_cleanup_closed=False
-    )
-    session = ClientSession(
-        connector=connector,
-        auto_decompress=False,
-        skip_auto_headers=("Content-Type", "Accept", "Accept-Encoding"),
-        headers={"User-Agent": "s3-gateway", "Accept-Encoding": "identity"},
-    )
-    session._retry_connection = False  # noqa: SLF001  it would repeat a PUT or a DELETE that may have been carried out
-    return session
+class _Pieces:
+    """Bytes that are many, a few at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self.ended = data, False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._data), PIECE):
+            self.ended = start + PIECE >= len(self._data)
+            yield self._data[start : start + PIECE]
 
 
-def _sent(body: bytes | Feed) -> bytes | AsyncIterator[bytes] | None:
-    """Return a body as aiohttp takes it without holding up the loop."""
-    if isinstance(body, Feed):
-        return body
-    return body or None if len(body) <= SMALL else _pieces(body)
+def _sent(body: bytes | Feed) -> bytes | Source:
+    return body if isinstance(body, Feed) or len(body) <= SMALL else _Pieces(body)
 
 
-async def _pieces(data: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), PIECE):
-        yield data[start : start + PIECE]
-
-
-async def _settled(feed: Feed | None) -> None:
-    """Wait until nobody waits for the sender any more: its body belongs to it again."""
-    if feed:
-        await feed.idle.wait()
+def _length(ask: Ask) -> str:
+    """Return the header that tells how long a body is, or that nobody knows."""
+    if isinstance(ask.body, bytes):
+        return f"content-length: {len(ask.body)}\r\n" if ask.body or ask.method not in _BODILESS else ""
+    length = ask.headers.get("content-length")
+    return f"content-length: {length}\r\n" if length else "transfer-encoding: chunked\r\n"
 
 
 def _check_wire(headers: Mapping[str, str]) -> None:
+    """Refuse what could end its line and begin another. Raises InvalidArgument."""
+    if _NAMES.fullmatch("".join(headers)) and "".join(headers.values()).isprintable():
+        return
     for name, value in headers.items():
-        if not value.isprintable() and any(character < " " or "\ud800" <= character <= "\udfff" for character in value):
+        broken = any(character < " " or "\ud800" <= character <= "\udfff" for character in value)
+        if broken or not name or not _NAMES.fullmatch(name):
             raise InvalidArgument("A header cannot be passed on.", ArgumentName=name)
 
 

@@ -1,13 +1,12 @@
 """What goes wrong on the way to a server, and what it refuses, as errors of our own."""
 
-import ssl
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import structlog
-from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError, InvalidURL
-from aiohttp.client_exceptions import ClientConnectorCertificateError, ClientConnectorSSLError
 
+from gateway.backends.s3.pool import ConnectTimeoutError, NotConnectedError
+from gateway.backends.s3.wire import CutOffError
 from gateway.errors import (
     ERRORS,
     BucketAlreadyExists,
@@ -126,15 +125,13 @@ def _failed(name: str, refusal: Refusal, *, writes: bool) -> S3Error:
 def unanswered(name: str, error: BaseException, *, safe: bool) -> S3Error:
     """Return what a failure on the way is; `safe`: nothing can have been written by it."""
     log.warning("backend_unreachable", backend=name, error=type(error).__name__)
-    if isinstance(error, InvalidURL):
-        return InternalError()
-    if isinstance(error, (ClientConnectorError, ClientConnectorCertificateError, ClientConnectorSSLError)):
-        return Unreached()
-    if isinstance(error, ConnectionTimeoutError):
+    if isinstance(error, ConnectTimeoutError):
         return ServiceUnavailable()
+    if isinstance(error, NotConnectedError):
+        return Unreached()
     if not safe:
         return InternalError()
     return ServiceUnavailable() if isinstance(error, TimeoutError) else Broken()
 
 
-FAILURES: Final = (ClientError, TimeoutError, ssl.SSLError, OSError)
+FAILURES: Final = (CutOffError, NotConnectedError, OSError)  # TimeoutError and TLS's errors are of the last kind

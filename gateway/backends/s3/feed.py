@@ -1,6 +1,5 @@
-"""A body on its way to the server: in pieces, watched for a server that takes no more of them."""
+"""A body on its way to the server, in pieces."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Final, Self
 
@@ -13,45 +12,26 @@ TRAILER_PAYLOAD: Final = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 class Feed:
     """What a request sends of a Body of known size, once.
 
-    `error` is what the body raised: aiohttp reports it as a broken connection. `ended` tells that the last byte was
-    handed over, `idle` that nobody waits for the body.
+    `error` is what the body raised, which breaks the connection. `ended` tells that the last byte was handed over.
     """
 
     def __init__(self, body: Body, trailer: str | None = None) -> None:
         self.body = body
         self.error: Exception | None = None
         self.ended = False
-        self.idle = asyncio.Event()
-        self.idle.set()
         self._pieces = self._framed(trailer) if trailer else self._plain()
-        self._deadline: asyncio.Timeout | None = None
-        self._stall = 0.0
-
-    def watch(self, deadline: asyncio.Timeout, stall: float) -> None:
-        """Have the deadline pass when the server takes no byte for `stall` seconds."""
-        self._deadline, self._stall = deadline, stall
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        self.idle.clear()
-        self._expect(None)
         try:
-            piece = await anext(self._pieces)
+            return await anext(self._pieces)
         except StopAsyncIteration:
             raise
         except Exception as error:
             self.error = error
             raise
-        finally:
-            self.idle.set()
-        self._expect(self._stall)
-        return piece
-
-    def _expect(self, seconds: float | None) -> None:
-        if self._deadline and not self._deadline.expired():
-            self._deadline.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
 
     async def _plain(self) -> AsyncIterator[bytes]:
         passed = 0

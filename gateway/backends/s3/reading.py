@@ -7,14 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
-from aiohttp import ClientResponse
-
 from gateway.backends.assembly import span
 from gateway.backends.dialects import Dialect
 from gateway.backends.s3.client import Ask, Client
 from gateway.backends.s3.described import checksum_of, condition_headers, info_of, lacking
 from gateway.backends.s3.documents import children, part_of, text
 from gateway.backends.s3.errors import FAILURES
+from gateway.backends.s3.wire import Answer
 from gateway.conditions import Conditions
 from gateway.errors import (
     InternalError,
@@ -43,8 +42,8 @@ class Reader:
     async def head(self, at: Address, options: ReadOptions) -> ObjectInfo:
         """As `Backend.head`."""
         options = replace(options, range=None)
-        async with await self._ask("HEAD", at, options) as response:
-            info, _, _ = _described(at.key, response, options)
+        async with await self._ask("HEAD", at, options) as answer:
+            info, _, _ = _described(at.key, answer, options)
         return await self._with_parts(at, info, options)
 
     @asynccontextmanager
@@ -52,14 +51,14 @@ class Reader:
         """As `Backend.get`."""
         if options.range and options.range.stop == 0:  # a range that no header can name
             raise InvalidRange.of((await self.head(at, options)).size)
-        async with await self._ask("GET", at, options) as response:
-            info, start, stop = _described(at.key, response, options)
+        async with await self._ask("GET", at, options) as answer:
+            info, start, stop = _described(at.key, answer, options)
             _check_span(info, options, (start, stop))
             info = await self._with_parts(at, info, options)
-            content = await self._small(response) if stop - start <= SMALL else self._stream(response, stop - start)
+            content = await self._small(answer) if stop - start <= SMALL else self._stream(answer, stop - start)
             yield Download(info, start, stop, content)
 
-    async def _ask(self, method: str, at: Address, options: ReadOptions) -> ClientResponse:
+    async def _ask(self, method: str, at: Address, options: ReadOptions) -> Answer:
         headers = condition_headers(await self._sendable(at, options.conditions))
         query: dict[str, str] = {}
         if self._dialect.checksums:
@@ -108,14 +107,14 @@ class Reader:
         told = error.headers.get("Content-Range", "").rpartition("/")[2]
         return InvalidRange.of(int(told) if told.isdigit() else (await self.head(at, ReadOptions())).size)
 
-    async def _small(self, response: ClientResponse) -> bytes:
-        return await self._client.read(response, SMALL)
+    async def _small(self, answer: Answer) -> bytes:
+        return await self._client.read(answer, SMALL)
 
-    async def _stream(self, response: ClientResponse, size: int) -> AsyncIterator[bytes]:
+    async def _stream(self, answer: Answer, size: int) -> AsyncIterator[bytes]:
         """Yield the bytes as they come. Raises ServiceUnavailable where fewer come than were promised."""
         left = size
         try:
-            async for piece in response.content.iter_any():
+            async for piece in answer:
                 left -= len(piece)
                 yield piece
         except FAILURES as error:
@@ -146,9 +145,9 @@ class Reader:
     async def _part(self, at: Address, info: ObjectInfo, number: int, slots: asyncio.Semaphore) -> Part:
         async with slots:
             options = ReadOptions(part=number, conditions=Conditions(if_match=(info.etag,)))
-            async with await self._ask("HEAD", at, options) as response:
-                _, start, stop = _described(at.key, response, options)
-                return Part(number, "", stop - start, checksum=checksum_of(response.headers))
+            async with await self._ask("HEAD", at, options) as answer:
+                _, start, stop = _described(at.key, answer, options)
+                return Part(number, "", stop - start, checksum=checksum_of(answer.headers))
 
     async def _listed_parts(self, at: Address, info: ObjectInfo) -> Sequence[Part]:
         """Return the parts that GetObjectAttributes tells: those of objects whose checksum is one of checksums.
@@ -184,11 +183,11 @@ async def explained(client: Client, at: Address, error: PreconditionFailed, cond
     return error
 
 
-def _described(key: str, response: ClientResponse, options: ReadOptions) -> tuple[ObjectInfo, int, int]:
+def _described(key: str, answer: Answer, options: ReadOptions) -> tuple[ObjectInfo, int, int]:
     """Return what an answer tells of an object, and which bytes of it it holds."""
-    headers = response.headers
+    headers = answer.headers
     length = headers.get("Content-Length", "")
-    if response.status == PARTIAL:
+    if answer.status == PARTIAL:
         told = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
         if not told:
             raise InternalError

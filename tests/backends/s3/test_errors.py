@@ -17,8 +17,8 @@ from gateway.errors import (
     ServiceUnavailable,
     SlowDown,
 )
-from gateway.storage import SMALL, Address, Body, ListQuery, ReadOptions, WriteOptions
-from tests.backends.given import MIB, BrokenOffError, body, breaking, etag, put, read, some
+from gateway.storage import PIECE, SMALL, Address, Body, ListQuery, ReadOptions, WriteOptions
+from tests.backends.given import MIB, BrokenOffError, Slow, body, breaking, etag, put, read, some
 from tests.doubles.scripted import answer, choke, error, hang, hang_up, scripted
 from tests.gateway_process import free_port
 
@@ -204,7 +204,7 @@ async def test_an_etag_of_what_is_encrypted_is_no_md5():
 async def test_a_refusal_that_comes_early_ends_the_upload():
     async def refuse(request, writer):
         await request.reader.readexactly(1000)
-        writer.write(b"HTTP/1.1 501 No\r\nContent-Length: 41\r\n\r\n<Error><Code>NotImplemented</Code></Error>")
+        writer.write(b"HTTP/1.1 501 No\r\nContent-Length: 42\r\n\r\n<Error><Code>NotImplemented</Code></Error>")
         await writer.drain()
 
     large = Body(forever(), 10**12 // 300)
@@ -226,6 +226,21 @@ async def test_an_answer_before_the_end_of_the_body_is_no_success():
 async def test_a_sender_that_breaks_off_is_told_apart_from_the_server():
     result, _, _ = await outcome(hang, call=lambda s: s.put(AT, Body(breaking(some(MIB)), 2 * MIB)))
     assert isinstance(result, BrokenOffError)
+
+
+async def test_a_kept_connection_is_closed_when_idle_for_long_and_not_while_a_client_takes_its_time(monkeypatch):
+    monkeypatch.setattr("gateway.backends.s3.pool.IDLE", 0.2)
+    slow = Slow(some(3 * PIECE), b"rest")
+    stored = answer(200, b"", {"ETag": f'"{etag(some(3 * PIECE) + b"rest")}"'})
+    async with scripted(answer(200, b"data", TOLD), stored) as server, opened(server.port) as storage:
+        await read(storage, AT)
+        running = asyncio.create_task(storage.put(AT, slow.body))
+        await slow.reached.wait()
+        await asyncio.sleep(0.5)
+        slow.go_on.set()
+        assert (await running).size == 3 * PIECE + 4
+        assert server.connections == 1
+        await asyncio.wait_for(server.deserted.wait(), 20)
 
 
 async def test_a_copy_that_fails_after_its_200_has_failed():
