@@ -21,11 +21,11 @@ from gateway.backends.s3.reading import explained
 from gateway.backends.s3.uploads import MOST_PARTS, Uploads
 from gateway.checksums import ALGORITHMS, MD5
 from gateway.conditions import Conditions
-from gateway.errors import NoSuchKey, PreconditionFailed
-from gateway.storage import SMALL, Address, Body, Completion, ObjectInfo, WriteOptions
+from gateway.errors import IncompleteBody, NoSuchKey, PreconditionFailed
+from gateway.storage import SMALL, Address, Body, Completion, ObjectInfo, Part, WriteOptions
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
-PART: Final = 8 * 1024 * 1024  # bytes; more only where the parts of an object would be too many
+PART: Final = 8 * 1024 * 1024  # bytes; more only where the parts of an object would be too many, and then not in memory
 
 
 class Writer:
@@ -39,12 +39,14 @@ class Writer:
     ) -> ObjectInfo:
         """As `Backend.put`, with `more` headers; `modified` is when the server answered, which may be a second off."""
         headers = headers_of(options, self._dialect) | write_conditions(options.conditions, self._dialect) | dict(more)
+        if body.size is not None and body.size > self._dialect.largest_put:
+            size = max(PART, -(-body.size // MOST_PARTS))
+            return await self._in_parts(at, _sections(body, body.size, size), options)
         _want(body, options.checksum)
-        if body.size is not None and SMALL < body.size <= self._dialect.largest_put:
-            return await self._send(at, body, None, headers, options)
-        if body.size is not None and body.size <= SMALL:
-            return await self._send(at, body, await body.read(), headers, options)
-        return await self._in_parts(at, body, headers, options)
+        if body.size is None:
+            return await self._unsized(at, body, headers, options)
+        data = await body.read() if body.size <= SMALL else None
+        return await self._send(at, body, data, headers, options)
 
     async def delete(self, at: Address, conditions: Conditions) -> None:
         """As `Backend.delete`."""
@@ -84,25 +86,49 @@ class Writer:
             checksum=body.digest.checksum(options.checksum) if plan.keeps else None,
         )
 
-    async def _in_parts(self, at: Address, body: Body, headers: Mapping[str, str], options: WriteOptions) -> ObjectInfo:
-        """Store a body whose length nobody knows, or one too large for a single request.
-
-        Whether it is written in parts is known at its second portion: conditions that do not hold for parts are
-        refused then, before anything is sent.
-        """
-        size = PART if body.size is None else max(PART, -(-body.size // MOST_PARTS))
-        pieces = _portions(body, size)
+    async def _unsized(self, at: Address, body: Body, headers: Mapping[str, str], options: WriteOptions) -> ObjectInfo:
+        """Store a body whose length nobody knows: at once if it turns out to be short."""
+        pieces = _portions(body, PART)
         portion, is_last = await anext(pieces)
         if is_last:
             return await self._send(at, body, portion, headers, options)
+        return await self._in_parts(at, _bodies(portion, pieces), options)
+
+    async def _in_parts(self, at: Address, bodies: AsyncIterator[Body], options: WriteOptions) -> ObjectInfo:
+        """Store an object of several bodies, one after another. Conditions that do not hold for parts are refused."""
         completion_conditions(options.conditions, self._dialect)
         algorithm = ALGORITHMS[options.checksum]
         upload = await self._uploads.create(at, replace(options, composite=algorithm.combine is None))
         async with self._uploads.abandoned(upload):
-            parts = [await self._uploads.put_part(upload, 1, _body_of(portion))]
-            async for portion, _ in pieces:
-                parts.append(await self._uploads.put_part(upload, len(parts) + 1, _body_of(portion)))
+            parts: list[Part] = []
+            async for body in bodies:
+                parts.append(await self._uploads.put_part(upload, len(parts) + 1, body))
             return await self._uploads.complete(upload, parts, Completion(options.conditions))
+
+
+async def _sections(body: Body, total: int, size: int) -> AsyncIterator[Body]:
+    """Cut a body into bodies of just `size`, each to be read to its end before the next; nothing of them is kept."""
+    pieces, held = aiter(body), b""
+
+    async def section(left: int) -> AsyncIterator[bytes]:
+        nonlocal held
+        while left:
+            piece = held or await anext(pieces, b"")
+            if not piece:
+                raise IncompleteBody
+            held = piece[left:]
+            left -= len(piece) - len(held)
+            yield piece[: len(piece) - len(held)]
+
+    for start in range(0, total, size):
+        length = min(size, total - start)
+        yield Body(section(length), length)
+
+
+async def _bodies(portion: bytes, pieces: AsyncIterator[tuple[bytes, bool]]) -> AsyncIterator[Body]:
+    yield _body_of(portion)
+    async for following, _ in pieces:
+        yield _body_of(following)
 
 
 async def _portions(body: Body, size: int) -> AsyncIterator[tuple[bytes, bool]]:

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.backends.s3 import copying
+from gateway.backends.s3 import copying, writing
 from gateway.conditions import Conditions
 from gateway.errors import AccessDenied, BadDigest, InvalidArgument, NoSuchVersion, PreconditionFailed
-from gateway.storage import Address, Body, Completion, ListQuery, ReadOptions, WriteOptions
+from gateway.storage import PIECE, Address, Body, Completion, ListQuery, ReadOptions, WriteOptions
 from tests.backends.given import MIB, BrokenOffError, body, breaking, etag, keys, put, read, some, uploads
 
 LONG = some(5 * MIB) * 4  # more than two parts
@@ -43,6 +43,24 @@ async def test_a_body_too_large_for_one_request_goes_in_parts(s3, bucket):
     info = await s3.put(Address(bucket, "key"), body(LONG, pieces=MIB), WriteOptions(checksum="SHA256"))
     assert info.part_count == 3
     assert info.checksum.composite
+    assert await read(s3, Address(bucket, "key")) == LONG
+
+
+async def test_parts_of_a_large_body_are_passed_on_as_they_come(s3, bucket, monkeypatch):
+    """However large the parts have to be, no more of them is in memory than a piece."""
+    monkeypatch.setattr(writing, "MOST_PARTS", 2)
+    s3._writer._dialect = replace(s3._writer._dialect, largest_put=5 * MIB)
+    large, begun = body(LONG, pieces=100_000), []
+    put_part = s3._uploads.put_part
+
+    async def noted(upload, number, part):
+        begun.append((part.size, large.received))
+        return await put_part(upload, number, part)
+
+    monkeypatch.setattr(s3._uploads, "put_part", noted)
+    await s3.put(Address(bucket, "key"), large)
+    assert [size for size, _ in begun] == [10 * MIB, 10 * MIB]
+    assert all(read - before <= 2 * PIECE for before, (_, read) in zip((0, 10 * MIB), begun, strict=True))
     assert await read(s3, Address(bucket, "key")) == LONG
 
 
