@@ -30,6 +30,10 @@ test: setup  ## run the tests
 fuzz: setup  ## attack a gateway for some minutes (FUZZ_EXAMPLES=n tries each attack n times)
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/pytest --timeout 3600 tests/fuzz $(ARGS)
 
+.PHONY: faults
+faults: setup  ## cut connections to storages at thousands of places (FAULT_CUTS=n: so many GETs, and as many PUTs)
+	FAULT_CUTS=$${FAULT_CUTS:-5000} $(BIN)/pytest -n auto --timeout 3600 tests/faults/test_cuts.py $(ARGS)
+
 .PHONY: test-clients
 test-clients: setup  ## set up the real clients in .clients and run their tests (BACKEND=local, s3, gcs)
 	$(BIN)/python -m tests.clients.setup
