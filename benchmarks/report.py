@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
+from benchmarks.cloud import Measured
 from benchmarks.load import Outcome
 from benchmarks.processes import Memory
 from benchmarks.scenarios import Sample
@@ -40,6 +41,11 @@ class Results:
     uploads: dict[str, dict[str, tuple[Outcome, Memory]]] = field(default_factory=dict)
     completes: dict[str, dict[str, Sample]] = field(default_factory=dict)
     first_pages: dict[str, dict[str, float]] = field(default_factory=dict)
+    cloud: Measured = field(default_factory=Measured)
+
+    def in_front(self) -> "Results":
+        """Return what was measured in front of a storage that speaks S3."""
+        return Results(self.setting, self.cloud.samples, uploads=self.cloud.streams)
 
     def value(self, scenario: str, server: str, of: Callable[[Sample], float]) -> float | None:
         """Return the median of the rounds, None where nothing was measured."""
@@ -70,7 +76,7 @@ def latency(sample: Sample) -> float:
 
 def page(results: Results) -> str:
     """Return the whole report as Markdown."""
-    sections = [_heading(results.setting), _targets(results), _requests(results), _memory(results)]
+    sections = [_heading(results.setting), _targets(results), _requests(results), _memory(results), _cloud(results)]
     return "\n".join(section for section in sections if section)
 
 
@@ -142,6 +148,7 @@ def _goals(results: Results) -> Iterator[_Target]:
             yield _Target(f"{what}, memory at most", measured[OURS][1].peak / MB, 120, "MB")
     starts = results.starts.get(OURS)
     yield _Target("start to first answer", median(starts) if starts else None, 1.5, "s")
+    yield from _cloud_goals(results)
 
 
 def _requests(results: Results) -> str:
@@ -158,6 +165,50 @@ def _requests(results: Results) -> str:
         rows = [_row(results, scenario, names, of, shown) for scenario in results.samples]
         text += [f"## {title}", "", *_table(head, rows), ""]
     return "\n".join([*text, *_errors(results, names)])
+
+
+def _cloud(results: Results) -> str:
+    """Return the part about a storage that speaks S3."""
+    if not results.cloud.samples:
+        return ""
+    front = results.in_front()
+    intro = """# In front of S3
+
+The same in front of a storage that speaks S3: a sink on the same machine, which throws away what it is sent, sends
+zeros and costs next to nothing, so that all of the cost is the gateway's, or rclone's. Bodies of large objects are not
+signed (`UNSIGNED-PAYLOAD`); the gateway still hashes them once, for their ETag. rclone answers a HEAD out of a listing
+that it keeps for some minutes; the gateway asks the storage each time.
+"""
+    return "\n".join([intro, _requests(front), *_streams(front)])
+
+
+def _streams(front: Results) -> list[str]:
+    rows = [
+        [what, name, *_held(memory), f"{(outcome.sent + outcome.received) / outcome.seconds / MB:,.0f} MB/s"]
+        for what, by_server in front.uploads.items()
+        for name, (outcome, memory) in by_server.items()
+    ]
+    return ["## Memory in front of S3", "", *_table(["", "", "peak, MB", "PSS, MB", "processes", ""], rows), ""]
+
+
+def _cloud_goals(results: Results) -> Iterator[_Target]:
+    front, before = results.in_front(), "in front of S3: "
+    for scenario in ("PUT 1 KiB", "GET 1 KiB", "HEAD"):
+        seconds = front.value(scenario, OURS, cpu)
+        yield _Target(f"{before}{scenario}, CPU per request", seconds and seconds * 1e6, 250, "µs")
+    yield _Target(f"{before}GET 1 GiB, CPU", front.value("GET 1 GiB", OURS, cpu), 0.7, "s")
+    yield _Target(f"{before}PUT 1 GiB, CPU", front.value("PUT 1 GiB", OURS, cpu), 2.2, "s")
+    for scenario in ("PUT 1 KiB", "GET 1 KiB", "HEAD"):
+        yield _Target(
+            f"{before}{scenario}, requests to rclone's", front.ratio(scenario, rate), 2, "times", at_most=False
+        )
+    for scenario in ("PUT 1 GiB", "GET 1 GiB"):
+        ratio = front.ratio(scenario, throughput)
+        yield _Target(f"{before}{scenario}, throughput to rclone's", ratio, 2, "times", at_most=False)
+    ours, direct = results.cloud.latency(OURS), results.cloud.latency("sink")
+    yield _Target(f"{before}time added to a GET", (ours - direct) * 1e3 if ours and direct else None, 1, "ms")
+    for what, measured in front.uploads.items():
+        yield _Target(f"{before}{what}, memory at most", measured[OURS][1].peak / MB, 120, "MB")
 
 
 def _errors(results: Results, names: Sequence[str]) -> list[str]:

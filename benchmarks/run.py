@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks import processes, scenarios, servers
+from benchmarks import cloud, processes, scenarios, servers
 from benchmarks.load import UnexpectedAnswerError
 from benchmarks.report import OURS, PEER, Results, Setting, page
 from benchmarks.scenarios import BUCKET, GIB, KIB, MIB
@@ -23,9 +23,14 @@ PAGE = servers.ROOT / "docs" / "performance.md"
 def main() -> None:
     """Run what the options ask for, print the report and, unless it was a quick look, write the page."""
     options = _options()
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.dir) as folder, _servers(Path(folder), options) as up:
-        results = _measure(up, options)
-        results.starts = _starts(Path(folder), options)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.dir) as name:
+        folder = Path(name)
+        with _servers(folder, options) as up:
+            results = _measure(up, options)
+            results.starts = _starts(folder, options)
+        results.cloud = cloud.measure(
+            folder, rounds=options.rounds, share=options.share, large=options.large, stream=options.upload
+        )
     text = page(results)
     print(text)
     if options.out:
@@ -35,7 +40,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes, to see that it works")
-    parser.add_argument("--full", action="store_true", help="uploads of 1 GiB and a folder of 10^6 keys too")
+    parser.add_argument("--full", action="store_true", help="streams of 1 GiB and a folder of 10^6 keys too")
     parser.add_argument("--rounds", type=int, help="how often each server is asked, in turn")
     parser.add_argument("--workers", type=int, default=1, help="processes of the gateway")
     parser.add_argument("--dir", type=Path, help="where the servers keep their objects (needs 45 GB with --full)")
@@ -46,6 +51,7 @@ def _options() -> argparse.Namespace:
     options.sizes = SIZES[:3] if options.quick else SIZES
     options.folders = [2_000] if options.quick else [100_000, *([1_000_000] if options.full else [])]
     options.upload = 4 * MIB if options.quick else GIB if options.full else 64 * MIB
+    options.large = 64 * MIB if options.quick else GIB
     options.part = 5 * MIB if options.quick else 16 * MIB
     options.parts = 3 if options.quick else 64
     options.out = options.out or (None if options.quick else PAGE)

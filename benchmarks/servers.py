@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,22 +36,9 @@ class Server:
 @contextmanager
 def gateway(objects: Path, *, fsync: bool, workers: int) -> Iterator[Server]:
     """Run the gateway on local disk."""
-    port = free_port()
     objects.mkdir(parents=True, exist_ok=True)
-    config = {
-        "listen": f"127.0.0.1:{port}",
-        "admin": f"127.0.0.1:{free_port()}",
-        "workers": workers,
-        "keys": [{"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "allow": ["*"]}],
-        "backends": {"disk": {"type": "local", "path": str(objects), "fsync": fsync}},
-        "buckets": {"*": {"backend": "disk"}},
-    }
-    file = objects.with_suffix(".yaml")
-    file.touch(mode=0o600)
-    file.write_text(yaml.safe_dump(config), encoding="utf-8")
-    name = "gateway" if fsync else "gateway, fsync: false"
-    command = [str(GATEWAY), "serve", "--config", str(file)]
-    with _running(name, command, Target(port), objects.with_suffix(".log")) as server:
+    disk = {"type": "local", "path": str(objects), "fsync": fsync}
+    with _gateway("gateway" if fsync else "gateway, fsync: false", objects, disk, workers) as server:
         yield server
 
 
@@ -63,6 +50,52 @@ def rclone(objects: Path) -> Iterator[Server]:
     command = [str(RCLONE), "--config", str(objects.with_suffix(".conf")), "serve", "s3", "--addr", f"127.0.0.1:{port}"]
     command += ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", str(objects)]
     with _running("rclone", command, Target(port), objects.with_suffix(".log")) as server:
+        yield server
+
+
+@contextmanager
+def sink(place: Path, bucket: str) -> Iterator[Server]:
+    """Run the server that stands for a storage which speaks S3."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.sink", str(port), bucket]
+    with _running("sink", command, Target(port), place.with_suffix(".log")) as server:
+        yield server
+
+
+@contextmanager
+def gateway_before(place: Path, storage: Server) -> Iterator[Server]:
+    """Run the gateway, one process, in front of a storage."""
+    account = {
+        "type": "s3",
+        "endpoint": storage.target.url,
+        "access_key": ACCESS_KEY,
+        "secret_key": SECRET_KEY,
+        "dialect": "aws",
+        "addressing": "path",
+    }
+    with _gateway("gateway", place, account, workers=1) as server:
+        yield server
+
+
+@contextmanager
+def rclone_before(place: Path, storage: Server) -> Iterator[Server]:
+    """Run `rclone serve s3` in front of a storage, with its defaults."""
+    port = free_port()
+    account = {
+        "type": "s3",
+        "provider": "Other",
+        "endpoint": storage.target.url,
+        "access_key_id": ACCESS_KEY,
+        "secret_access_key": SECRET_KEY,
+        "force_path_style": "true",
+        "server_side_encryption": "aws:kms",  # as the sink says: no ETag is a hash
+    }
+    lines = ["[storage]", *(f"{name} = {value}" for name, value in account.items())]
+    file = place.with_suffix(".conf")
+    file.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    command = [str(RCLONE), "--config", str(file), "serve", "s3", "--addr", f"127.0.0.1:{port}"]
+    command += ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", "storage:"]
+    with _running("rclone", command, Target(port), place.with_suffix(".log")) as server:
         yield server
 
 
@@ -80,10 +113,29 @@ def version(command: Sequence[str | Path]) -> str:
 
 
 @contextmanager
+def _gateway(name: str, place: Path, backend: Mapping[str, object], workers: int) -> Iterator[Server]:
+    port = free_port()
+    config = {
+        "listen": f"127.0.0.1:{port}",
+        "admin": f"127.0.0.1:{free_port()}",
+        "workers": workers,
+        "keys": [{"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "allow": ["*"]}],
+        "backends": {"storage": dict(backend)},
+        "buckets": {"*": {"backend": "storage"}},
+    }
+    file = place.with_suffix(".yaml")
+    file.touch(mode=0o600)
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    command = [str(GATEWAY), "serve", "--config", str(file)]
+    with _running(name, command, Target(port), place.with_suffix(".log")) as server:
+        yield server
+
+
+@contextmanager
 def _running(name: str, command: list[str], target: Target, log: Path) -> Iterator[Server]:
     began = time.perf_counter()
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, cwd=ROOT)
     try:
         _await_answer(process, target, log)
         yield Server(name, process.pid, target, time.perf_counter() - began)

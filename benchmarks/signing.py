@@ -27,6 +27,11 @@ class Target:
     port: int
     secret_key: str = SECRET_KEY
 
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
     def sign(self, method: str, path: str, query: dict[str, str] | None = None, block: bytes = b"") -> Request:
         """Return a request as SDKs send it over plain HTTP: the SHA-256 of the body is signed too."""
         return self._build(AWSRequest(method, self._url(path, query), data=block), block)
@@ -37,7 +42,7 @@ class Target:
         return self._build(request, block, times)
 
     def _url(self, path: str, query: dict[str, str] | None = None) -> str:
-        return f"http://127.0.0.1:{self.port}{quote(path)}" + ("?" + urlencode(query, quote_via=quote) if query else "")
+        return f"{self.url}{quote(path)}" + ("?" + urlencode(query, quote_via=quote) if query else "")
 
     def _build(self, request: AWSRequest, block: bytes, times: int = 1) -> Request:
         _Signer(Credentials(ACCESS_KEY, self.secret_key), "s3", REGION).add_auth(request)

@@ -20,4 +20,8 @@ def test_the_benchmark_measures_both_servers_and_writes_its_page(tmp_path: Path)
     for measured in ("| GET 1 KiB |", "| PUT 1 MiB |", "| HEAD |", "| DELETE |", "| list 1000 of 2,000 keys |"):
         assert measured in text
     assert "20 parallel uploads of 4 MiB | rclone" in text
+    for measured in ("# In front of S3", "| GET 64 MiB |", "| GET 1 KiB, one at a time |"):
+        assert measured in text[text.index("# In front of S3") :]
+    assert "50 parallel downloads of 4 MiB | gateway" in text
+    assert "50 parallel uploads of 4 MiB | rclone" in text
     assert "CompleteMultipartUpload of 3 parts of 5 MiB | gateway" in text
