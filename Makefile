@@ -43,6 +43,15 @@ test-clients: setup  ## set up the real clients in .clients and run their tests 
 test-ceph: setup  ## run the tests over a real Ceph (apt-get install --no-install-recommends radosgw ceph-mon ceph-osd)
 	GATEWAY_CEPH=required $(BIN)/pytest -m ceph tests/ceph $(ARGS)
 
+.PHONY: test-deploy
+test-deploy: setup  ## set up Helm, promtool, hadolint … in .clients and test what deploys and watches the gateway
+	$(BIN)/python -m tests.deploy.setup
+	GATEWAY_DEPLOY=required $(BIN)/pytest tests/deploy $(ARGS)
+
+.PHONY: docs
+docs: setup  ## write the pages that are made from the code
+	$(BIN)/python -m tests.deploy.metrics_page
+
 .PHONY: check
 check: setup  ## formatting, lint, types, layers, docs
 	$(BIN)/ruff format --check .
