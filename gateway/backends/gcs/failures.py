@@ -128,7 +128,7 @@ _BY_STATUS: Final[Mapping[int, Callable[[Refusal], S3Error]]] = MappingProxyType
         500: _broken,
         501: lambda _: NotImplementedByGateway(),  # an emulator
         502: _broken,
-        503: lambda _: ServiceUnavailable(),
+        503: _broken,
         504: _broken,
     }
 )

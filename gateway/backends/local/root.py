@@ -1,6 +1,7 @@
 """The folder that a backend lives in: its own corner `.gw`, the buckets, and the ways to open what is beneath."""
 
 import errno
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ from typing import Final
 from gateway.backends.local.kernel import FOLDER, open_beneath
 from gateway.backends.local.locks import Locks
 from gateway.backends.local.scratch import Scratch
-from gateway.errors import NoSuchBucket, S3Error, ServiceUnavailable
+from gateway.errors import InternalError, NoSuchBucket, S3Error, ServiceUnavailable
+
+log = logging.getLogger(__name__)
 
 ABSENT: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # a link leads nowhere here
 OWN: Final = b".gw"  # no bucket can be called so
@@ -119,6 +122,14 @@ class Root:
         """Make what was done to an open file or folder outlast a power cut, if that is wanted."""
         if self.fsync:
             os.fsync(descriptor)
+
+    def confirm(self, folder: int) -> None:
+        """As `settle`, for what everybody sees already. Raises InternalError: nobody knows whether it lasts."""
+        try:
+            self.settle(folder)
+        except OSError as error:
+            log.exception("local_disk_failed")
+            raise InternalError from error
 
 
 def is_bucket(name: str) -> bool:

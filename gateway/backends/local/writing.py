@@ -159,7 +159,7 @@ def _move(root: Root, at: Address, temp: Temp, stat: stat_result) -> None:
     try:
         name, old = _target(folder, where)
         temp.move(folder, name)
-        root.settle(folder)
+        root.confirm(folder)
     except BaseException:
         _prune(root, bucket, where.folder)
         raise
@@ -195,7 +195,7 @@ def _remove(root: Root, at: Address) -> None:
         # The name that counts goes last: else what stood aside would come back for a moment.
         removed = [stat for name in reversed(where.names) if (stat := _unlink(folder, name))]
         if removed:
-            root.settle(folder)
+            root.confirm(folder)
     finally:
         os.close(folder)
     for stat in removed:

@@ -116,9 +116,8 @@ def _refused(name: str, refusal: Refusal, *, writes: bool) -> S3Error:
 
 
 def _failed(name: str, refusal: Refusal, *, writes: bool) -> S3Error:
+    """Return what a failure is: of a write nobody knows what became of it, a proxy's 503 may be about its answer."""
     log.warning("backend_failed", backend=name, status=refusal.status, code=refusal.code)
-    if refusal.code == "ServiceUnavailable" or refusal.status == 503:  # noqa: PLR2004  it did nothing, it says
-        return ServiceUnavailable() if writes else Broken()
     return InternalError() if writes else Broken()
 
 
