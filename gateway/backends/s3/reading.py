@@ -10,10 +10,11 @@ from typing import Final
 from gateway.backends.assembly import span
 from gateway.backends.dialects import Dialect
 from gateway.backends.s3.client import Ask, Client
-from gateway.backends.s3.described import checksum_of, condition_headers, info_of, lacking
+from gateway.backends.s3.described import CHECKSUM_TYPE, COMPOSITE, checksum_of, condition_headers, info_of, lacking
 from gateway.backends.s3.documents import children, part_of, text
 from gateway.backends.s3.errors import FAILURES
 from gateway.backends.s3.wire import Answer
+from gateway.checksums import ALGORITHMS, Checksum, combine, composite
 from gateway.conditions import Conditions
 from gateway.errors import (
     InternalError,
@@ -44,7 +45,7 @@ class Reader:
         options = replace(options, range=None)
         async with await self._ask("HEAD", at, options) as answer:
             info, _, _ = _described(at.key, answer, options)
-        return await self._with_parts(at, info, options)
+        return await self._with_parts(at, info, options, answer.headers.get(CHECKSUM_TYPE, ""))
 
     @asynccontextmanager
     async def get(self, at: Address, options: ReadOptions) -> AsyncIterator[Download]:
@@ -54,7 +55,7 @@ class Reader:
         async with await self._ask("GET", at, options) as answer:
             info, start, stop = _described(at.key, answer, options)
             _check_span(info, options, (start, stop))
-            info = await self._with_parts(at, info, options)
+            info = await self._with_parts(at, info, options, answer.headers.get(CHECKSUM_TYPE, ""))
             content = await self._small(answer) if stop - start <= SMALL else self._stream(answer, stop - start)
             yield Download(info, start, stop, content)
 
@@ -124,8 +125,12 @@ class Reader:
 
     # --- parts ---
 
-    async def _with_parts(self, at: Address, info: ObjectInfo, options: ReadOptions) -> ObjectInfo:
-        return replace(info, parts=await self.parts(at, info)) if options.parts and info.part_count else info
+    async def _with_parts(self, at: Address, info: ObjectInfo, options: ReadOptions, kind: str) -> ObjectInfo:
+        """Add the parts, where they are asked for, and the checksum of that `kind` of the whole, if one was read."""
+        if not options.parts or not info.part_count:
+            return info
+        parts = await self.parts(at, info)
+        return replace(info, parts=parts, checksum=info.checksum or _whole(parts, kind))
 
     async def parts(self, at: Address, info: ObjectInfo) -> Sequence[Part]:
         """Return the parts of an object. Raises PreconditionFailed if it was replaced meanwhile."""
@@ -181,6 +186,16 @@ async def explained(client: Client, at: Address, error: PreconditionFailed, cond
     except NoSuchKey as absent:
         return absent
     return error
+
+
+def _whole(parts: Sequence[Part], kind: str) -> Checksum | None:
+    """Return the checksum of a whole, which S3 does not tell with a part, from those of its parts."""
+    checksums = [(part.checksum, part.size) for part in parts if part.checksum]
+    if not kind or len(checksums) != len(parts):
+        return None
+    if kind == COMPOSITE:
+        return composite([checksum for checksum, _ in checksums])
+    return combine(checksums) if ALGORITHMS[checksums[0][0].algorithm].combine else None
 
 
 def _described(key: str, answer: Answer, options: ReadOptions) -> tuple[ObjectInfo, int, int]:

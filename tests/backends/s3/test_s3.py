@@ -8,7 +8,7 @@ from gateway.backends.s3 import copying, writing
 from gateway.conditions import Conditions
 from gateway.errors import AccessDenied, BadDigest, InvalidArgument, NoSuchVersion, PreconditionFailed
 from gateway.storage import PIECE, Address, Body, Completion, ListQuery, ReadOptions, WriteOptions
-from tests.backends.given import MIB, BrokenOffError, body, breaking, etag, keys, put, read, some, uploads
+from tests.backends.given import MIB, BrokenOffError, body, breaking, completed, etag, keys, put, read, some, uploads
 
 LONG = some(5 * MIB) * 4  # more than two parts
 OWN = Address("bucket", ".gw/self/bucket")
@@ -193,3 +193,15 @@ async def test_a_bucket_keeps_its_labels_when_it_cannot_be_deleted(s3, bucket, m
     with pytest.raises(Exception, match="not empty"):
         await s3.delete_bucket(bucket)
     assert (await s3.head_bucket(bucket)).labels == {"owner": "me"}
+
+
+@pytest.mark.parametrize(("algorithm", "is_composite"), [("SHA256", True), ("CRC32C", True), ("CRC32C", False)])
+async def test_with_a_part_that_is_read_the_checksum_of_the_whole_is_known(s3, bucket, algorithm, is_composite):
+    """S3 tells that of the part then, and only the type of the whole."""
+    at = Address(bucket, "key")
+    options = WriteOptions(checksum=algorithm, composite=is_composite)
+    made = await completed(s3, at, [(1, LONG[: 5 * MIB]), (2, b"end")], options)
+    assert made.checksum.composite is is_composite
+    read = await s3.head(at, ReadOptions(part=1, parts=True))
+    assert read.checksum == made.checksum
+    assert [part.checksum.composite for part in read.parts] == [False, False]
