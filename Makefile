@@ -48,6 +48,11 @@ test-deploy: setup  ## set up Helm, promtool, hadolint … in .clients and test 
 	$(BIN)/python -m tests.deploy.setup
 	GATEWAY_DEPLOY=required $(BIN)/pytest tests/deploy $(ARGS)
 
+.PHONY: image-test
+image-test: setup  ## build the image from Debian's packages and run it (root; apt-get install buildah debootstrap)
+	$(BIN)/python -m tests.deploy.setup
+	GATEWAY_DEPLOY=required GATEWAY_IMAGE=required $(BIN)/pytest tests/deploy/test_image.py $(ARGS)
+
 .PHONY: docs
 docs: setup  ## write the pages that are made from the code
 	$(BIN)/python -m tests.deploy.metrics_page
@@ -76,6 +81,7 @@ format: setup  ## format the code
 
 .PHONY: lock
 lock: setup  ## renew the locked dependencies (needs uv)
+	uv pip compile requirements/build.in --upgrade --generate-hashes --universal --python-version 3.11 -q -o requirements/build.txt
 	uv pip compile pyproject.toml --upgrade --generate-hashes --universal --python-version 3.11 -q -o requirements/runtime.txt
 	uv pip compile pyproject.toml --upgrade --group dev --generate-hashes --universal --python-version 3.11 -q -o requirements/dev.txt
 
