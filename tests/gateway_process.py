@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from botocore.config import Config
 
 GATEWAY = Path(sys.executable).parent / "gateway"
 PATIENCE_S = 30
+_UNGIVEN = range(15_000, 32_768)  # below what Linux gives out by itself
 
 
 @dataclass
@@ -119,7 +121,13 @@ def running(gateway: GatewayProcess) -> Iterator[GatewayProcess]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on now, and that the system gives to nobody who asks for any port.
+
+    A test to whom it gave the port of a server that is gone would be asked what was meant for that one.
+    """
+    while True:
+        port = secrets.choice(_UNGIVEN)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended do not matter
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shlex
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import pytest
 
 from tests.behind import Behind
 from tests.clients.setup import Environment
+from tests.gateway_process import free_port
 
 REGION = "us-east-1"
 ACCESS_KEY = "CLIENTSEXAMPLEKEY"
@@ -125,7 +125,7 @@ class Client:
 @contextmanager
 def serving(folder: Path, tls: dict[str, str] | None, authority: Path, storage: Behind) -> Iterator[Endpoint]:
     """Run a gateway in `folder`; at the end it has to stop when told to, and to have met nothing unexpected."""
-    host, admin = (f"127.0.0.1:{_free_port()}" for _ in range(2))
+    host, admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
     config = {
         "listen": host,
         "admin": admin,
@@ -173,8 +173,3 @@ def _await_answer(url: str, gateway: subprocess.Popen, log: Path) -> None:
         else:
             return
     pytest.fail(f"the gateway does not serve (status {gateway.poll()}):\n{log.read_text()}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]

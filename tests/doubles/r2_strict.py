@@ -21,6 +21,7 @@ REFUSED_HEADERS = re.compile(
 )
 REFUSED_QUERIES = {"tagging", "acl", "attributes", "policy", "versioning", "versions", "torrent", "retention"}
 DESTINATION = "cf-copy-destination-"
+BACKLOG = 1024  # connections made at the same time: of more than wait here, the system drops some for a second or more
 HOP = {"connection", "transfer-encoding", "keep-alive"}
 
 
@@ -118,7 +119,7 @@ async def r2_strict(upstream: str) -> AsyncIterator[int]:
 
         runner = web.ServerRunner(web.Server(handler), handle_signals=False, shutdown_timeout=1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=BACKLOG)
         await site.start()
         try:
             yield runner.addresses[0][1]
