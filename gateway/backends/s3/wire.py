@@ -21,9 +21,12 @@ HEAD_LIMIT: Final = 64 * 1024
 _UNPAUSED: Final = 2**30  # a limit that a decoder never reaches, for what it has is taken at once
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _NEVER: Final = float("inf")
-_ENDLESS: Final = 2**63  # the length of a body that ends with its connection
+_ENDLESS: Final = 2**65  # the length of a body that ends with its connection: no header can name it
 _BODILESS: Final = frozenset({204, 304})
-_INTERIM: Final = range(100, 200)
+_SWITCHED: Final = 101  # nobody asked for another protocol
+_INTERIM: Final = frozenset(range(100, 200)) - {_SWITCHED}
+_FINAL: Final = range(200, 600)
+_BLANK: Final = b"\r\n\r\n"
 
 
 class CutOffError(Exception):
@@ -262,32 +265,50 @@ class Wire(BaseProtocol):
     # --- the answer ---
 
     def _read_head(self, data: bytes, answer: Answer) -> None:
-        head, found, rest = (self._head + data).partition(b"\r\n\r\n")
-        self._head = b"" if found else head
-        if not found:
-            if len(head) > HEAD_LIMIT:
-                self.fail(CutOffError("an endless head"))
-            return
+        data, start = self._head + data, 0
+        while (end := data.find(_BLANK, start)) >= 0:
+            stop = end + len(_BLANK)
+            try:
+                message, decoder = self._parsed(data[start:stop], answer.method)
+            except CutOffError as error:
+                self.fail(error)
+                return
+            if message.code not in _INTERIM:
+                self._head = b""
+                self._begin(answer, message, decoder)
+                if stop < len(data):
+                    self.data_received(data[stop:])
+                return
+            start = stop
+        self._head = data[start:]
+        if len(self._head) > HEAD_LIMIT:
+            self.fail(CutOffError("an endless head"))
+
+    def _parsed(self, head: bytes, method: str) -> tuple[RawResponseMessage, tuple[HttpResponseParser, StreamReader]]:
+        """Return what a head says, and what decodes a body in chunks. Raises CutOffError."""
         parser = HttpResponseParser(
             self,
             self._loop,
             _UNPAUSED,
             max_line_size=HEAD_LIMIT,
             max_field_size=HEAD_LIMIT,
+            max_headers=HEAD_LIMIT,
             payload_exception=CutOffError,
-            response_with_body=answer.method != "HEAD",
+            response_with_body=method != "HEAD",
             read_until_eof=True,
             auto_decompress=False,
         )
         try:
-            ((message, payload),), _, _ = parser.feed_data(head + found)
+            messages, _, _ = parser.feed_data(head)
         except HttpProcessingError as error:
-            self.fail(CutOffError(error.message))
-            return
-        if message.code not in _INTERIM:
-            self._begin(answer, message, (parser, payload))
-        if rest:
-            self.data_received(rest)
+            raise CutOffError(error.message) from error
+        if len(messages) != 1:
+            raise CutOffError("no head")
+        message, payload = messages[0]
+        coding = message.headers.get("Transfer-Encoding", "chunked")
+        if (message.code not in _INTERIM and message.code not in _FINAL) or coding.lower() != "chunked":
+            raise CutOffError("an answer to something else")
+        return message, (parser, payload)
 
     def _begin(
         self, answer: Answer, message: RawResponseMessage, decoder: tuple[HttpResponseParser, StreamReader]
@@ -326,7 +347,7 @@ class Wire(BaseProtocol):
         if decoded:
             self._feed(decoded)
         if payload.is_eof():
-            self._reusable = self._reusable and not messages
+            self._reusable = self._reusable and not messages and data.endswith(_BLANK)
             self._end(None)
 
     def _feed(self, data: bytes) -> None:

@@ -58,6 +58,8 @@ async def test_a_server_is_talked_to_over_tls_if_its_certificate_is_trusted(tmp_
 
 
 LISTING = b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>"
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(LISTING), LISTING)
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 REST = (LISTING[4:5], len(LISTING) - 5, LISTING[5:])
 
 
@@ -73,8 +75,11 @@ REST = (LISTING[4:5], len(LISTING) - 5, LISTING[5:])
         ],
         [b"HTTP/1.1 200 OK\r\n\r\n", LISTING],
         [bytes([byte]) for byte in b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(LISTING), LISTING)],
+        [CHUNKED + b"".join(b"1;a=b\r\n%c\r\n" % byte for byte in LISTING) + b"0\r\nx-trailer: a\r\n\r\n"],
+        [b"HTTP/1.1 100 Continue\r\n\r\n" * 5000 + WHOLE],
+        [WHOLE.replace(b"\r\n\r\n", b"\r\n" + b"".join(b"x-amz-meta-%d: b\r\n" % n for n in range(900)) + b"\r\n")],
     ],
-    ids=["length", "interim", "chunk", "chunks", "end", "bytes"],
+    ids=["length", "interim", "chunk", "chunks", "end", "bytes", "chunks at once", "interims", "headers"],
 )
 async def test_an_answer_is_understood_however_it_is_framed(pieces):
     async with scripted(raw(*pieces)) as server, opened(server.port) as storage:
@@ -91,8 +96,34 @@ async def test_an_answer_is_understood_however_it_is_framed(pieces):
         [b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", LISTING],
         [b"nonsense\r\n\r\n"],
         [b"HTTP/1.1 200 OK\r\nx: " + b"x" * 200_000],
+        [b"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n"],
+        [b"HTTP/1.1 999 OK\r\nContent-Length: 0\r\n\r\n"],
+        [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", WHOLE],
+        [b"\r\n\r\n", WHOLE],
+        [WHOLE.replace(b"Length: %d" % len(LISTING), b"Length: 9223372036854775807")],
+        [WHOLE.replace(b"Content-Length:", b"Content-Length: %d\r\nContent-Length:" % len(LISTING))],
+        [CHUNKED.replace(b"Tr", b"Content-Length: 9\r\nTr"), b"%x\r\n%b\r\n0\r\n\r\n" % (len(LISTING), LISTING)],
+        [CHUNKED.replace(b"chunked", b"gzip, chunked"), b"%x\r\n%b\r\n0\r\n\r\n" % (len(LISTING), LISTING)],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", LISTING],
     ],
-    ids=["short", "no last chunk", "no chunk", "no head", "length", "nonsense", "endless"],
+    ids=[
+        "short",
+        "no last chunk",
+        "no chunk",
+        "no head",
+        "length",
+        "nonsense",
+        "endless",
+        "status 000",
+        "status 999",
+        "upgrade",
+        "empty lines",
+        "longest",
+        "two lengths",
+        "length and chunks",
+        "coded chunks",
+        "coded",
+    ],
 )
 async def test_what_is_cut_off_or_cannot_be_understood_is_no_answer(pieces):
     async with scripted(raw(*pieces)) as server, opened(server.port) as storage:
@@ -115,6 +146,17 @@ async def test_a_connection_is_used_again_and_one_that_said_too_much_is_not():
     async with scripted(chatty, data) as server, opened(server.port) as storage:
         for _ in range(2):
             assert await read(storage, AT) == b"data"
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "more", [b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"], ids=["part", "whole"]
+)
+async def test_a_connection_that_says_more_after_the_last_chunk_is_not_used_again(more):
+    chunks = CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(LISTING), LISTING)
+    async with scripted(raw(chunks + more, end=False)) as server, opened(server.port) as storage:
+        for _ in range(2):
+            assert await storage.list_buckets() == []
         assert server.connections == 2
 
 
