@@ -71,6 +71,8 @@ class Pool:
             raise ConnectTimeoutError(host) from error
         except (OSError, UnicodeError) as error:  # TLS's errors are among them, and names that cannot be one
             raise NotConnectedError(str(error)) from error
+        if not wire.is_open:  # it was lost before anybody could know of it
+            raise NotConnectedError("lost at once")
         self._open[wire] = host
         return wire
 

@@ -156,7 +156,7 @@ class Wire(BaseProtocol):
 
     def read_on(self) -> None:
         """Take bytes from the socket again."""
-        if self._reading_paused and self.transport is not None:
+        if self._reading_paused and self.transport is not None and self.is_open:  # else uvloop raises an error
             self._reading_paused = False
             self.transport.resume_reading()
 
@@ -185,6 +185,9 @@ class Wire(BaseProtocol):
         try:
             while not sender.done() and not answer.status and self._answer is answer:
                 await self._wait()
+        except BaseException:
+            answer.close()  # nobody waits for what is still to be sent
+            raise
         finally:
             if not sender.done() and not body.ended:
                 self._reusable = False
@@ -257,7 +260,8 @@ class Wire(BaseProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._reusable = False
-        self._end(None if exc is None and self._left > _ENDLESS // 2 else exc or CutOffError("ended early"))
+        whole = exc is None and self._left > _ENDLESS // 2  # documents are, as what is cut off is no XML
+        self._end(None if whole else exc or CutOffError("ended early"))
         if self._timer:
             self._timer.cancel()
         self._lost(self)

@@ -10,7 +10,7 @@ from gateway.errors import InternalError, InvalidArgument, ServiceUnavailable
 from gateway.server.tls import Certificate
 from gateway.storage import Address, WriteOptions
 from tests.backends.given import MIB, body, etag, put, read, some
-from tests.doubles.scripted import Request, answer, scripted
+from tests.doubles.scripted import Request, answer, choke, scripted
 from tests.server.certificates import make
 from tests.server.harness import ACCESS_KEY, SECRET_KEY, serving
 
@@ -158,6 +158,17 @@ async def test_a_connection_that_says_more_after_the_last_chunk_is_not_used_agai
         for _ in range(2):
             assert await storage.list_buckets() == []
         assert server.connections == 2
+
+
+async def test_whoever_gives_up_while_the_end_of_a_body_is_sent_waits_for_nobody():
+    async with scripted(choke) as server:
+        settings = {"endpoint": f"http://127.0.0.1:{server.port}", "stall_timeout": 60, **KEYS}
+        async with open_s3("afar", **settings) as storage:
+            task = asyncio.create_task(storage.put(AT, body(some(32 * MIB), pieces=32 * MIB)))
+            await asyncio.sleep(0.5)
+            task.cancel()
+            await asyncio.wait([task], timeout=10)
+            assert task.cancelled()
 
 
 async def test_many_at_once_share_no_connection(upstream, s3):
