@@ -46,16 +46,18 @@ test-ceph: setup  ## run the tests over a real Ceph (apt-get install --no-instal
 .PHONY: test-deploy
 test-deploy: setup  ## set up Helm, promtool, hadolint … in .clients and test what deploys and watches the gateway
 	$(BIN)/python -m tests.deploy.setup
-	GATEWAY_DEPLOY=required $(BIN)/pytest tests/deploy $(ARGS)
+	GATEWAY_DEPLOY=required $(BIN)/pytest -m deploy tests/deploy $(ARGS)
 
 .PHONY: image-test
 image-test: setup  ## build the image from Debian's packages and run it (root; apt-get install buildah debootstrap)
 	$(BIN)/python -m tests.deploy.setup
-	GATEWAY_DEPLOY=required GATEWAY_IMAGE=required $(BIN)/pytest tests/deploy/test_image.py $(ARGS)
+	GATEWAY_DEPLOY=required GATEWAY_IMAGE=required $(BIN)/pytest -m deploy tests/deploy/test_image.py $(ARGS)
 
 .PHONY: docs
-docs: setup  ## write the pages that are made from the code
+docs: setup  ## write what is made from the code and the chart: docs/metrics.md, deploy/kubernetes
+	$(BIN)/python -m tests.deploy.setup
 	$(BIN)/python -m tests.deploy.metrics_page
+	$(BIN)/python -m tests.deploy.manifests
 
 .PHONY: check
 check: setup  ## formatting, lint, types, layers, docs

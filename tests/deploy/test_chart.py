@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,24 +11,13 @@ import yaml
 
 from gateway.config.load import parse
 from gateway.config.models import Config
+from tests.deploy.manifests import APP, CHART, OPERATOR, rendered, rendered_app
 from tests.deploy.tools import DEPLOY, ROOT, run
 
-CHART = ROOT / "helm" / "gateway"
-APP = ROOT / "helm" / "examples" / "app"
 EXAMPLES = [CHART / "values.yaml", *sorted((CHART / "examples").glob("*.yaml"))]
 KUBERNETES = "1.33"
-OPERATOR = "monitoring.coreos.com/v1"  # its kinds are not Kubernetes's own
 
 Documents = list[dict[str, Any]]
-
-
-def rendered(*arguments: str | Path, chart: Path = CHART) -> Documents:
-    said = run("helm", "template", "release", chart, *arguments)
-    return [document for document in yaml.safe_load_all(_without_log(said)) if document]
-
-
-def _without_log(said: str) -> str:
-    return "\n".join(line for line in said.splitlines() if not line.startswith("level="))
 
 
 def of(documents: Documents, kind: str) -> Documents:
@@ -58,10 +46,7 @@ def gateway_of(pod: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def app(tmp_path_factory) -> Documents:
     """An application that depends on the chart, as `helm dependency build` lays it out."""
-    folder = tmp_path_factory.mktemp("app") / "app"
-    shutil.copytree(APP, folder)
-    shutil.copytree(CHART, folder / "charts" / "gateway")
-    return rendered(chart=folder)
+    return rendered_app(tmp_path_factory.mktemp("app") / "app")
 
 
 @pytest.fixture(scope="module", params=[*EXAMPLES, APP], ids=lambda path: path.stem)

@@ -24,6 +24,11 @@ def program(name: str) -> str:
     return found
 
 
+def optional(name: str) -> pytest.MarkDecorator:
+    """Skip a test where the machine lacks a program that is not set up for it."""
+    return pytest.mark.skipif(shutil.which(name) is None, reason=f"this machine has no {name}")
+
+
 def run(name: str, *arguments: str | Path, cwd: Path = ROOT, status: int = 0) -> str:
     """Run a program to its end, and return what it said."""
     command = [program(name), *map(str, arguments)]
