@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from gateway.backends.s3.pool import ConnectTimeoutError, NotConnectedError
+from gateway.backends.s3.pool import ConnectTimeoutError, NoneFreeError, NotConnectedError
 from gateway.backends.s3.wire import CutOffError
 from gateway.errors import (
     ERRORS,
@@ -126,6 +126,8 @@ def unanswered(name: str, error: BaseException, *, safe: bool) -> S3Error:
     log.warning("backend_unreachable", backend=name, error=type(error).__name__)
     if isinstance(error, ConnectTimeoutError):
         return ServiceUnavailable()
+    if isinstance(error, NoneFreeError):
+        return SlowDown()
     if isinstance(error, NotConnectedError):
         return Unreached()
     if not safe:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,8 +24,19 @@ class ConnectTimeoutError(NotConnectedError):
     """There was no connection in time."""
 
 
+class NoneFreeError(NotConnectedError):
+    """All connections were in use for too long."""
+
+
+_holders: Final[Counter[asyncio.Task[object] | None]] = Counter()  # how many connections, of any pool, a task uses
+
+
 class Pool:
-    """Gives out one connection for each request, at most `settings.connections` of them at the same time."""
+    """Gives out one connection for each request, at most `settings.connections` of them at the same time.
+
+    A task that uses one already, of whatever pool, is given another at once: what is read with one and written with
+    another could wait for ever for others that do the same.
+    """
 
     def __init__(self, settings: Settings, scheme: str) -> None:
         self._settings = settings
@@ -33,18 +45,23 @@ class Pool:
         self._slots = asyncio.Semaphore(settings.connections)
         self._open: dict[Wire, str] = {}
         self._idle: dict[str, list[Wire]] = {}
-        self._busy: set[Wire] = set()
+        self._busy: dict[Wire, tuple[asyncio.Task[object] | None, bool]] = {}  # who uses it; whether it took a slot
         self._emptied = asyncio.Event()
 
     async def take(self, host: str) -> Wire:
         """Return a connection nobody uses. Raises NotConnectedError."""
-        await self._slots.acquire()
+        task = asyncio.current_task()
+        waits = task not in _holders
+        if waits:
+            await self._wait()
         try:
             wire = self._kept(host) or await self._connect(host)
         except BaseException:
-            self._slots.release()
+            if waits:
+                self._slots.release()
             raise
-        self._busy.add(wire)
+        self._busy[wire] = task, waits
+        _holders[task] += 1
         return wire
 
     async def close(self) -> None:
@@ -54,6 +71,16 @@ class Pool:
         self._emptied.clear()
         if self._open:
             await self._emptied.wait()
+
+    async def _wait(self) -> None:
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._settings.answer_timeout):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise NoneFreeError from error
 
     def _kept(self, host: str) -> Wire | None:
         kept = self._idle.get(host, [])
@@ -94,16 +121,23 @@ class Pool:
         return wire
 
     def _released(self, wire: Wire) -> None:
-        if wire in self._busy:
-            self._busy.discard(wire)
-            self._slots.release()
+        if self._freed(wire):
             self._idle.setdefault(self._open[wire], []).append(wire)
             wire.rest(IDLE)
 
-    def _lost(self, wire: Wire) -> None:
-        if wire in self._busy:
-            self._busy.discard(wire)
+    def _freed(self, wire: Wire) -> bool:
+        if wire not in self._busy:
+            return False
+        task, waited = self._busy.pop(wire)
+        _holders[task] -= 1
+        if not _holders[task]:
+            del _holders[task]
+        if waited:
             self._slots.release()
+        return True
+
+    def _lost(self, wire: Wire) -> None:
+        self._freed(wire)
         host = self._open.pop(wire, "")
         kept = self._idle.get(host, [])
         if wire in kept:

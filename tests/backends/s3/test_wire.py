@@ -6,7 +6,8 @@ import pytest
 
 from gateway.backends.memory import Memory
 from gateway.backends.s3.backend import open_s3
-from gateway.errors import InternalError, InvalidArgument, ServiceUnavailable
+from gateway.errors import InternalError, InvalidArgument, ServiceUnavailable, SlowDown
+from gateway.routing.transfer import body_of
 from gateway.server.tls import Certificate
 from gateway.storage import Address, WriteOptions
 from tests.backends.given import MIB, body, etag, put, read, some
@@ -180,6 +181,33 @@ async def test_many_at_once_share_no_connection(upstream, s3):
         assert await read(s3, at) == data
 
     await asyncio.gather(*(there_and_back(number) for number in range(60)))
+
+
+async def test_copies_between_accounts_do_not_wait_for_the_connections_of_each_other(s3, settings):
+    await s3.create_bucket("bucket", {})
+    data = some(4 * MIB)
+    await s3.put(AT, body(data))
+
+    async def copy(number: int) -> None:
+        source, target = (one, other) if number % 2 else (other, one)
+        async with source.get(AT) as download:
+            await target.put(Address("bucket", str(number)), body_of(download))
+
+    async with open_s3("one", **settings, connections=2) as one, open_s3("other", **settings, connections=2) as other:
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(copy(number) for number in range(12)))
+        for number in range(12):
+            assert await read(one, Address("bucket", str(number))) == data
+
+
+async def test_who_waits_for_a_connection_in_vain_is_told_to_slow_down(s3, settings):
+    await s3.create_bucket("bucket", {})
+    await s3.put(AT, body(some(8 * MIB)))
+    async with open_s3("few", **{**settings, "connections": 1, "answer_timeout": 0.5}) as few:
+        async with few.get(AT):
+            with pytest.raises(SlowDown):
+                await asyncio.create_task(few.head(AT))
+        assert (await few.head(AT)).size == 8 * MIB
 
 
 async def test_a_name_of_metadata_cannot_smuggle_a_header():
