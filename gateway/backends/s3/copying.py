@@ -123,7 +123,8 @@ class Copier:
 
     async def _streamed(self, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
         async with self._reader.get(source, pinned(etag)) as download:
-            return await self._writer.put(to, body_of(download), options)
+            stored = await self._writer.put(to, body_of(download), options)
+        return await self._uploads.made(to, stored.etag, stored.size, options)  # the answer to a PUT tells no time
 
 
 def pinned(etag: str) -> ReadOptions:

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.backends.dialects import DIALECTS
 from gateway.backends.s3 import copying, writing
+from gateway.backends.s3.described import UNKNOWN
 from gateway.conditions import Conditions
 from gateway.errors import AccessDenied, BadDigest, InvalidArgument, NoSuchVersion, PreconditionFailed
 from gateway.storage import PIECE, Address, Body, Completion, ListQuery, ReadOptions, WriteOptions
@@ -205,3 +207,12 @@ async def test_with_a_part_that_is_read_the_checksum_of_the_whole_is_known(s3, b
     read = await s3.head(at, ReadOptions(part=1, parts=True))
     assert read.checksum == made.checksum
     assert [part.checksum.composite for part in read.parts] == [False, False]
+
+
+async def test_a_copy_that_is_read_and_written_tells_the_time_that_is_stored(s3, bucket, monkeypatch):
+    s3._copier._dialect = DIALECTS["generic"]
+    there = await put(s3, Address(bucket, "key"), b"data")
+    monkeypatch.setattr(writing, "modified", lambda headers, name: UNKNOWN)
+    to = Address(bucket, "to")
+    copied = await s3.copy(Address(bucket, "key"), to, WriteOptions(), there.etag)
+    assert copied.modified == (await s3.head(to)).modified
