@@ -54,10 +54,11 @@ image-test: setup  ## build the image from Debian's packages and run it (root; a
 	GATEWAY_DEPLOY=required GATEWAY_IMAGE=required $(BIN)/pytest -m deploy tests/deploy/test_image.py $(ARGS)
 
 .PHONY: docs
-docs: setup  ## write what is made from the code and the chart: docs/metrics.md, deploy/kubernetes
+docs: setup  ## write what is made from others: docs/metrics.md, docs/sizing.md, deploy/kubernetes
 	$(BIN)/python -m tests.deploy.setup
 	$(BIN)/python -m tests.deploy.metrics_page
 	$(BIN)/python -m tests.deploy.manifests
+	$(BIN)/python -m tests.deploy.sizing_page
 
 .PHONY: check
 check: setup  ## formatting, lint, types, layers, docs
@@ -71,6 +72,7 @@ check: setup  ## formatting, lint, types, layers, docs
 bench: setup  ## measure speed and memory beside rclone, write docs/performance.md
 	$(BIN)/python -m tests.clients.setup rclone
 	$(BIN)/python -m benchmarks.run $(ARGS)
+	$(BIN)/python -m tests.deploy.sizing_page
 
 .PHONY: s3-tests
 s3-tests: setup  ## run a checkout of ceph/s3-tests: make s3-tests SUITE=dir
