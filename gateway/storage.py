@@ -18,7 +18,8 @@ from gateway.checksums import Checksum, Digest
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import EntityTooLarge, IncompleteBody
 
-PIECE: Final = 256 * 1024  # how much of a body is hashed and passed on at once
+PIECE: Final = 244 * 1024  # how much of a body is hashed and passed on at once: whole pages, and no more than uvloop
+# reads from a socket at once (256 000 bytes), or two such reads are joined: twice the memory, and a copy of all
 PRIVATE: Final = ".gw/"  # keys that begin so are the gateway's own, on every storage, and no client's
 SMALL: Final = 64 * 1024  # up to here it is cheaper to do a thing at once than to hand it to a thread
 
@@ -103,8 +104,8 @@ class WriteOptions:
 class Body:
     """An upload: its bytes can be read once, and what was promised of them is checked on the way.
 
-    Iterating yields pieces of about PIECE bytes. The last piece is held back until the length is right and every
-    check has passed; a failed check raises its S3Error instead, so that a backend which stores only what was
+    Iterating yields pieces of about PIECE bytes. The last of the declared bytes are held back until the length is right
+    and every check has passed; a failed check raises its S3Error instead, so that a backend which stores only what was
     iterated to the end never stores a wrong body. `size` is None where the sender does not say it beforehand.
     `started` tells that bytes were taken: from then on no other backend can be tried. `declared` are the digests, by
     algorithm, that the sender named before the first byte and that are checked: a backend may pass them on.
@@ -152,6 +153,8 @@ class Body:
                 self._settle()
                 self._ended = True
             held, self._held = self._held, piece
+            if not held and self.size is not None and self.received < self.size:
+                held, self._held = piece, b""  # more must follow
             if held:
                 return held
         held, self._held = self._held, b""
