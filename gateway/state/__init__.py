@@ -1,0 +1,1 @@
+"""The database that nodes share: SQLite or PostgreSQL."""

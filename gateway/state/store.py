@@ -1,0 +1,59 @@
+"""How state is read and written, whatever the database."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from gateway.errors import ServiceUnavailable
+
+T = TypeVar("T")
+
+
+class StateUnavailable(ServiceUnavailable):
+    """The database did not do it, nor will it."""
+
+    code = "ServiceUnavailable"
+
+
+class StateUnknown(ServiceUnavailable):
+    """Nobody knows whether the database did it, or will."""
+
+    code = "ServiceUnavailable"
+
+
+class Transaction(Protocol):
+    """What is done in one transaction, by statements of SQLAlchemy Core."""
+
+    @property
+    def connection(self) -> Connection:
+        """The connection to execute statements on; it is not committed by hand."""
+
+    @property
+    def now(self) -> float:
+        """The database's clock, in seconds; not before the last lock was got."""
+
+    def next_gen(self) -> int:
+        """Return a number greater than all before; for a locked key only."""
+
+    def gens(self, count: int) -> Sequence[int]:
+        """Return as many of them."""
+
+    def lock_route(self, route: str, *, shared: bool = False) -> None:
+        """Wait until nobody else has the route locked, or with `shared`, nobody alone; first of all locks."""
+
+    def lock(self, route: str, bucket: str, *keys: bytes) -> None:
+        """Wait until nobody else has any of the keys locked; once in a transaction."""
+
+
+class Store(Protocol):
+    """A database."""
+
+    async def run(self, work: Callable[[Transaction], T]) -> T:
+        """Do some work; it is durable when this returns. What `work` raises undoes it, and is raised.
+
+        `work` may be called again if the database asks for it. Raises: StateUnavailable, StateUnknown.
+        """
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Do work that writes nothing, on one snapshot. Raises: StateUnavailable."""
