@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import AccessDenied, NoSuchBucket
-from gateway.routing.transfer import body_of
 from gateway.storage import (
     Address,
     Backend,
@@ -25,6 +24,7 @@ from gateway.storage import (
     UploadQuery,
     WriteOptions,
 )
+from gateway.transfer import body_of
 
 
 class Router:

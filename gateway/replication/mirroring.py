@@ -1,0 +1,113 @@
+"""Keeps a mirror in step: each key that is dirty is made there what it is now, whatever happened in between."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from gateway.errors import InternalError, NoSuchKey, S3Error, ServiceUnavailable
+from gateway.replication.copier import Carriage, is_copy, stamped
+from gateway.replication.journal import Journal
+from gateway.replication.lease import Lease
+from gateway.replication.outcome import name_of, outcome_of
+from gateway.replication.records import Claim, Kind, Outcome, Timing
+from gateway.storage import Address, Backend, ObjectInfo, ReadOptions
+
+log = structlog.get_logger()
+WORKERS: Final = 32  # keys at once
+_PERMANENT: Final = frozenset({400, 403})  # answers that no retry will change
+IDLE: Final = 0.5  # seconds after which it is looked again for work
+
+
+class SourceMissing(ServiceUnavailable):
+    """The primary lacks an object that no client has deleted: a mirror keeps it."""
+
+    code = "ServiceUnavailable"
+
+
+class Mirroring:
+    """Works off the tasks of one mirror, a few at once, each under a claim of its key."""
+
+    def __init__(  # noqa: PLR0913  three storages are what it is between
+        self,
+        journal: Journal,
+        target: str,
+        timing: Timing,
+        *,
+        primary: Backend,
+        fallback: Backend | None,
+        mirror: Backend,
+    ) -> None:
+        self._journal, self._target, self._timing = journal, target, timing
+        self._primary, self._fallback, self._mirror = primary, fallback, mirror
+
+    async def run(self) -> None:
+        """Mirror for ever whatever is dirty."""
+        while True:
+            if not await self.round():
+                await asyncio.sleep(IDLE)
+
+    async def round(self) -> int:
+        """Mirror the keys whose turn it is, and return how many were tried."""
+        try:
+            claims = await self._journal.claim_tasks(self._target, WORKERS)
+        except ServiceUnavailable:
+            return 0
+        await asyncio.gather(*(self.work(claim) for claim in claims))
+        return len(claims)
+
+    async def work(self, claim: Claim) -> None:
+        """Make the mirror hold what the key is now, and tell the journal what became of it."""
+        lease = Lease(self._journal, claim, self._timing)
+        failure, permanent = "", False
+        async with lease.held():
+            try:
+                await self.write(claim, lease)
+                outcome = Outcome.APPLIED
+            except Exception as error:  # noqa: BLE001  whatever it was: the task stays, and is tried again
+                outcome, failure = outcome_of(error), name_of(error)
+                permanent = isinstance(error, S3Error) and error.status in _PERMANENT
+                log.warning("mirror_failed", target=self._target, key=claim.at.key, error=failure)
+        try:
+            await self._journal.mirrored(claim, outcome, failure, permanent=permanent)
+        except ServiceUnavailable as error:  # the claim is taken over when its lease is over
+            log.warning("mirror_not_recorded", target=self._target, key=claim.at.key, error=name_of(error))
+
+    async def write(self, claim: Claim, lease: Lease) -> None:
+        """Write the mirror. Raises: what the storages raise, Fenced, SourceMissing."""
+        if claim.row and not claim.row.staged:
+            await self._delete(claim.at, lease)
+        elif claim.row:
+            if self._fallback is None:
+                raise InternalError("A row points to a fallback that is configured no more.")
+            await self._copy(self._fallback, Address(claim.at.bucket, claim.row.staged), claim, lease)
+        else:
+            await self._follow_primary(claim, lease)
+
+    async def _follow_primary(self, claim: Claim, lease: Lease) -> None:
+        try:
+            await self._copy(self._primary, claim.at, claim, lease)
+        except NoSuchKey:
+            if claim.kind is not Kind.DELETE:  # behind our back, or a delete that is under way
+                raise SourceMissing from None
+            await self._primary.head_bucket(claim.at.bucket)  # with a bucket that is gone, nothing is deleted
+            await self._delete(claim.at, lease)
+
+    async def _copy(self, source: Backend, at: Address, claim: Claim, lease: Lease) -> None:
+        if await self._has(await source.head(at, ReadOptions()), claim.at):
+            return
+        carriage = Carriage(
+            source, at, self._mirror, claim.at, lease.check, labels=lambda info: stamped(info, claim.gen)
+        )
+        await carriage.run()
+
+    async def _has(self, source: ObjectInfo, at: Address) -> bool:
+        """Say whether the mirror holds this state already."""
+        try:
+            return is_copy(await self._mirror.head(at), source)
+        except NoSuchKey:
+            return False
+
+    async def _delete(self, at: Address, lease: Lease) -> None:
+        await lease.check()
+        await self._mirror.delete(at)

@@ -1,0 +1,27 @@
+"""What became of a write that failed, as far as anybody knows."""
+
+from gateway.errors import InternalError, S3Error, ServiceUnavailable
+from gateway.replication.records import Outcome
+from gateway.state.store import StateUnknown
+
+
+class Fenced(ServiceUnavailable):
+    """Who wanted to write may not any more; what was to be written has not been sent."""
+
+    code = "ServiceUnavailable"
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """Return REFUSED where it is certain that nothing was stored, UNKNOWN for all that leaves it open.
+
+    A backend says InternalError when it lost the answer; ServiceUnavailable, SlowDown and what the client did wrong
+    (a body that broke off, a condition that failed) are raised before anything is stored.
+    """
+    if isinstance(error, S3Error) and not isinstance(error, (InternalError, StateUnknown)):
+        return Outcome.REFUSED
+    return Outcome.UNKNOWN
+
+
+def name_of(error: BaseException) -> str:
+    """Return what an error is called in a log, without what it says of keys and hosts."""
+    return error.code if isinstance(error, S3Error) else type(error).__name__
