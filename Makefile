@@ -35,6 +35,10 @@ test-clients: setup  ## set up the real clients in .clients and run their tests 
 	$(BIN)/python -m tests.clients.setup
 	GATEWAY_CLIENTS=required GATEWAY_BACKEND=$(or $(BACKEND),local) $(BIN)/pytest -m clients -n 2 tests/clients $(ARGS)
 
+.PHONY: test-ceph
+test-ceph: setup  ## run the tests over a real Ceph (apt-get install --no-install-recommends radosgw ceph-mon ceph-osd)
+	GATEWAY_CEPH=required $(BIN)/pytest -m ceph tests/ceph $(ARGS)
+
 .PHONY: check
 check: setup  ## formatting, lint, types, layers, docs
 	$(BIN)/ruff format --check .

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,17 +17,21 @@ from gateway.auth.verify import Verifier
 from gateway.backends.registry import BACKENDS
 from gateway.config import Config
 from gateway.config.keyfile import kept_key
-from gateway.config.models import Bucket, KeyFile
+from gateway.config.models import EVERY_OTHER, Bucket, KeyFile
 from gateway.errors import S3Error
 from gateway.message import Owner
 from gateway.operations.service import Service
+from gateway.routing.observe import Observe
+from gateway.routing.place import Place
 from gateway.routing.private import Private
-from gateway.routing.reaper import reap
+from gateway.routing.readonly import ReadOnly
+from gateway.routing.reaper import Expiry, reap
+from gateway.routing.rename import Rename
 from gateway.routing.router import Router
 from gateway.server import logs
 from gateway.server.access import access_log
 from gateway.server.bind import StartError
-from gateway.server.health import Board
+from gateway.server.health import NO_BUCKET, Board, Watched
 from gateway.server.launch import Launch
 from gateway.server.limits import Limits
 from gateway.server.observe import Observer
@@ -38,8 +42,8 @@ from gateway.server.tls import Certificate
 from gateway.storage import Backend
 
 OWNER: Final = Owner(hashlib.sha256(b"s3-gateway").hexdigest(), "gateway")  # whoever no key says otherwise
-EVERY_OTHER: Final = "*"
 REAPING: Final = 3600.0
+FREE: Final = frozenset({"local", "memory"})  # backends that may be asked often whether they are there
 NOTHING_PRIVATE: Final = frozenset({"local", "memory"})  # backends in whose buckets the gateway keeps nothing
 
 log = structlog.get_logger()
@@ -66,15 +70,20 @@ def run(config: Config, sockets: Sequence[socket], admin: Sequence[socket], shar
 async def build(config: Config, worker: int = 0) -> AsyncIterator[Gateway]:
     """Open the backends and put around them what a request passes; the first worker also does what is done once."""
     async with AsyncExitStack() as opened:
-        backends = await open_backends(config, opened)
-        storage = _routed(config, backends)
+        opened_backends = await open_backends(config, opened)
+        backends = {name: Observe(backend) for name, backend in opened_backends.items()}
+        shown = {name: _shown(config, name, backend) for name, backend in backends.items()}
+        storage = _routed(config, shown)
         service = Service(storage, config.region, _keeps_acls(config))
         policy = Policy(storage, public=_is_public(config), keeps_acls=_keeps_acls(config))
         verifier = Verifier(keys_of(config), config.region, sigv2=config.auth.sigv2)
         pipeline = Pipeline(Parser(config.domain), verifier, policy, service)
         if worker == 0:
-            await opened.enter_async_context(_reaping(storage, timedelta(seconds=config.uploads.expire)))
-        yield Gateway(Observer(pipeline, access_log(config.log.format, config.log.level)), backends)
+            every_other = config.buckets.get(EVERY_OTHER)
+            rest = shown[every_other.backend] if every_other else None
+            await opened.enter_async_context(_running(_reap(storage, rest, _expiry(config))))
+        observer = Observer(pipeline, access_log(config.log.format, config.log.level))
+        yield Gateway(observer, {name: _watched(config, backend) for name, backend in backends.items()})
 
 
 async def open_backends(config: Config, opened: AsyncExitStack) -> Mapping[str, Backend]:
@@ -105,32 +114,55 @@ def keys_of(config: Config) -> Mapping[str, Key]:
     }
 
 
-def _routed(config: Config, backends: Mapping[str, Backend]) -> Backend:
-    shown = {
-        name: backend if config.backends[name].type in NOTHING_PRIVATE else Private(backend)
-        for name, backend in backends.items()
-    }
+def _routed(config: Config, shown: Mapping[str, Backend]) -> Backend:
     routes = {name: shown[bucket.backend] for name, bucket in config.buckets.items()}
-    return Router(routes, routes.pop(EVERY_OTHER, None))
+    router = Router(routes, routes.pop(EVERY_OTHER, None))
+    return ReadOnly(router, _are(config, lambda bucket: bucket.read_only))
 
 
-def _bucket(config: Config, name: str) -> Bucket | None:
-    """Return what is configured for a bucket, if anything is."""
-    return config.buckets.get(name) or config.buckets.get(EVERY_OTHER)
+def _shown(config: Config, name: str, backend: Backend) -> Backend:
+    """Return a backend as clients see it: its buckets under their names here, the gateway's own keys hidden."""
+    places = {
+        bucket: Place(said.name or bucket, said.prefix)
+        for bucket, said in config.buckets.items()
+        if said.backend == name and (said.name or said.prefix)
+    }
+    storage = Rename(backend, places) if places else backend
+    is_bare = config.backends[name].type in NOTHING_PRIVATE and not any(place.prefix for place in places.values())
+    return storage if is_bare else Private(storage)
+
+
+def _watched(config: Config, backend: Observe) -> Watched:
+    """Say how to ask whether a backend is there: by a bucket that our credentials are good for, if one is named."""
+    if config.backends[backend.name].type in FREE:
+        return Watched(backend, every=2, again=1)
+    named = (said.name or name for name, said in config.buckets.items() if said.backend == backend.name)
+    return Watched(backend, next((name for name in named if name != EVERY_OTHER), NO_BUCKET))
+
+
+def _are(config: Config, said: Callable[[Bucket], bool]) -> Callable[[str], bool]:
+    """Return what tells of a bucket, by its name, whether something is said of it."""
+    return lambda name: (bucket := config.bucket(name)) is not None and said(bucket)
 
 
 def _is_public(config: Config) -> Callable[[str], bool]:
-    return lambda name: (bucket := _bucket(config, name)) is not None and bucket.public == "read"
+    return _are(config, lambda bucket: bucket.public == "read")
 
 
 def _keeps_acls(config: Config) -> Callable[[str], bool]:
-    return lambda name: (bucket := _bucket(config, name)) is not None and bucket.acls == "canned"
+    return _are(config, lambda bucket: bucket.acls == "canned")
+
+
+def _expiry(config: Config) -> Expiry:
+    ages = {name: config.expire_uploads(bucket) for name, bucket in config.buckets.items()}
+    named = {name: None if age is None else timedelta(seconds=age) for name, age in ages.items()}
+    return Expiry(named, named.pop(EVERY_OTHER, None))
 
 
 @asynccontextmanager
-async def _reaping(storage: Backend, older_than: timedelta) -> AsyncIterator[None]:
-    """Give up, now and every hour, the uploads that nobody completed."""
-    task = asyncio.create_task(_reap(storage, older_than))
+async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Have something done beside all else."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
@@ -139,11 +171,9 @@ async def _reaping(storage: Backend, older_than: timedelta) -> AsyncIterator[Non
             await task
 
 
-async def _reap(storage: Backend, older_than: timedelta) -> None:
+async def _reap(storage: Backend, rest: Backend | None, expiry: Expiry) -> None:
+    """Give up, now and every hour, the uploads that nobody completed."""
     while True:
-        try:
-            if reaped := await reap(storage, older_than, datetime.now(UTC)):
-                log.info("uploads_expired", count=reaped)
-        except S3Error as error:
-            log.warning("uploads_not_looked_through", error=error.code)
+        if reaped := await reap(storage, rest, expiry, datetime.now(UTC)):
+            log.info("uploads_expired", count=reaped)
         await asyncio.sleep(REAPING)

@@ -325,3 +325,9 @@ _ALL: list[type[S3Error]] = [S3Error, *S3Error.__subclasses__(), *ServiceUnavail
 
 ERRORS: Final[Mapping[str, type[S3Error]]] = MappingProxyType({kind.code: kind for kind in _ALL})
 """Every error by its code: what a backend says in S3's words becomes the same error here."""
+
+
+class CredentialsRefused(ServiceUnavailable):
+    """A storage that answers, but not to us: no repetition mends it, and it is no business of the client."""
+
+    code = ServiceUnavailable.code

@@ -27,6 +27,11 @@ def body_of(download: Download) -> Body:
     return body
 
 
+async def bytes_of(download: Download) -> bytes:
+    """Return what a download holds; only for what is known to be small."""
+    return b"".join([chunk async for chunk in _chunks(download)])
+
+
 async def _chunks(download: Download) -> AsyncIterator[bytes]:
     content = download.content
     if isinstance(content, bytes):

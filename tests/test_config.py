@@ -106,6 +106,80 @@ def test_a_problem_is_told_with_line_place_and_what_was_expected(text, expected)
     assert f"c.yaml:{expected}" in problems(text)
 
 
+SHOWN = 'shows keys of "u" in backend d that'
+REACHED = 'the bucket "u" of backend d can be reached under its own name by buckets.* too: '
+MENDED = 'give that another backend, or "u" an entry'
+
+
+@pytest.mark.parametrize(
+    ("buckets", "expected"),
+    [
+        ("  a: {backend: d, name: u}\n  u: {backend: d}", f"4: buckets.u.backend: {SHOWN} buckets.a.name shows"),
+        ("  a: {backend: d, name: u}\n  b: {backend: d, name: u}", f"4: buckets.b.name: {SHOWN} buckets.a.name shows"),
+        (
+            "  a: {backend: d, name: u, prefix: x/y/}\n  b: {backend: d, name: u, prefix: x/}",
+            f"4: buckets.b.prefix: {SHOWN} buckets.a.prefix shows",
+        ),
+        (
+            "  a: {backend: d, name: u}\n  b: {backend: again, name: u, prefix: x/}",
+            f"4: buckets.b.prefix: {SHOWN.replace(' d ', ' again ')} buckets.a.name shows",
+        ),
+        ('  a: {backend: d, name: u}\n  "*": {backend: d}', f"3: buckets.a.name: {REACHED}{MENDED}"),
+        ('  a: {backend: d, name: u, prefix: x/}\n  "*": {backend: again}', f"3: buckets.a.prefix: {REACHED}{MENDED}"),
+        ('  "*": {backend: d, prefix: x/}', "3: buckets.*.prefix: is for one bucket, these are many"),
+        ('  "*": {backend: d, name: x}', "3: buckets.*.name: is for one bucket, these are many"),
+        ("  a: {backend: d, prefix: /x}", "3: buckets.a.prefix: expected a prefix such as media/"),
+        ("  a: {backend: d, prefix: .gw/x/}", "3: buckets.a.prefix: what begins with .gw/ is the gateway's own"),
+        ("  a: {backend: d, prefix: .}", "3: buckets.a.prefix: what begins with .gw/ is the gateway's own"),
+        ('  a: {backend: d, prefix: "x\\n"}', "3: buckets.a.prefix: expected at most 512 bytes"),
+        ("  a: {backend: d, name: ../x}", "3: buckets.a.name: string should match"),
+    ],
+)
+def test_routes_by_which_one_bucket_would_show_another_are_refused(buckets, expected):
+    text = f"backends: {{d: {{type: local, path: d}}, again: {{type: local, path: d}}}}\nbuckets:\n{buckets}"
+    assert problem(text).startswith(f"c.yaml:{expected}")
+
+
+@pytest.mark.parametrize(
+    "buckets",
+    [
+        "{a: {backend: d, name: u, prefix: a/}, b: {backend: d, name: u, prefix: b/}}",
+        "{a: {backend: d, name: u}, b: {backend: e, name: u}}",
+        '{a: {backend: d, name: u}, u: {backend: e}, "*": {backend: d}}',
+        '{a: {backend: d, name: u}, "*": {backend: e}}',
+        '{a: {backend: d, prefix: x/}, "*": {backend: d}}',
+        '{a: {backend: d, name: u, prefix: a/}, u: {backend: d, prefix: u/}, "*": {backend: d}}',
+    ],
+)
+def test_routes_that_stay_apart_are_taken(buckets):
+    backends = "backends: {d: {type: local, path: d}, e: {type: local, path: e}}"
+    assert parse(f"{backends}\nbuckets: {buckets}", "c.yaml", {}).buckets
+
+
+def test_uploads_expire_by_themselves_only_where_none_of_another_program_can_be():
+    text = """
+backends: {d: {type: local, path: d}, s: {type: s3}, r: {type: r2, account: a}, g: {type: gcs}}
+uploads: {expire: 2d}
+buckets:
+  d: {backend: d}
+  g: {backend: g}
+  s: {backend: s}
+  r: {backend: r}
+  asked: {backend: s, expire_uploads: 1d}
+  fixed: {backend: d, read_only: on, expire_uploads: 1d}
+"""
+    config = parse(text, "c.yaml", {})
+    day = 86400.0
+    assert {name: config.expire_uploads(bucket) for name, bucket in config.buckets.items()} == {
+        "d": 2 * day,
+        "g": 2 * day,
+        "s": None,
+        "r": None,
+        "asked": day,
+        "fixed": None,
+    }
+
+
 def test_all_problems_are_told_at_once_in_the_order_of_the_file():
     text = "drain: soon\nlisen: x\nworkers: many\nbackends:\n  a: {type: local}\n  b: {type: locl}\nbuckets: {}\n"
     told = problems(text)

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -24,8 +24,12 @@ from pydantic import (
 from gateway.auth.keys import Grants
 from gateway.backends.s3.endpoint import endpoint_of
 from gateway.config.units import Address, Bytes, Endpoint, Seconds, Workers
+from gateway.storage import PRIVATE
 
 DATA = Path("data")
+EVERY_OTHER: Final = "*"  # the name of the entry for all buckets without one
+SHARED: Final = frozenset({"r2", "s3"})  # backends that list the uploads of other programs, too
+LONGEST_PREFIX: Final = 512  # bytes; it takes from the 1024 of a key
 Secret = Annotated[SecretStr, PlainSerializer(SecretStr.get_secret_value)]  # plain for whom it is meant, hidden in logs
 
 
@@ -159,8 +163,23 @@ class Bucket(Section):
     """What holds for a bucket, or with the name "*" for every bucket without an entry of its own."""
 
     backend: str
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$")
+    prefix: str = ""
+    read_only: bool = False
+    expire_uploads: Seconds | None = Field(None, gt=0)
     public: Literal["read"] | None = None
     acls: Literal["disabled", "canned"] = "disabled"
+
+    @field_validator("prefix")
+    @classmethod
+    def _check_prefix(cls, value: str) -> str:
+        if value.startswith("/"):
+            raise ValueError('expected a prefix such as media/, without a "/" at its beginning')
+        if value.startswith(".gw") or PRIVATE.startswith(value or "-"):
+            raise ValueError(f"what begins with {PRIVATE} is the gateway's own")
+        if len(value.encode()) > LONGEST_PREFIX or not value.isprintable():
+            raise ValueError(f"expected at most {LONGEST_PREFIX} bytes, and no control characters")
+        return value
 
 
 class Auth(Section):
@@ -235,6 +254,16 @@ class Config(Section):
     def worker_count(self) -> int:
         """How many processes are wanted: with `auto`, one for each processor this process may use."""
         return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
+
+    def bucket(self, name: str) -> Bucket | None:
+        """Return what is configured for a bucket, if anything is."""
+        return self.buckets.get(name) or self.buckets.get(EVERY_OTHER)
+
+    def expire_uploads(self, bucket: Bucket) -> float | None:
+        """Return how old an upload in a bucket may become, in seconds; None where that is not for us to end."""
+        if bucket.read_only or bucket.expire_uploads is not None:
+            return None if bucket.read_only else bucket.expire_uploads
+        return None if self.backends[bucket.backend].type in SHARED else self.uploads.expire
 
     @model_validator(mode="before")
     @classmethod

@@ -11,7 +11,8 @@ from gateway.operations.service import Service
 from gateway.storage import Address, ListPage, ListQuery, ObjectInfo
 
 NULL_VERSION: Final = "null"  # the version of an object where nothing is versioned
-Owners = Callable[[ObjectInfo], dict[str, str | None]]
+_VERSION: Final = f"<VersionId>{NULL_VERSION}</VersionId><IsLatest>true</IsLatest>"
+Owners = Callable[[ObjectInfo], str]
 
 
 class Asked(NamedTuple):
@@ -54,7 +55,7 @@ async def list_objects(service: Service, call: Call) -> Answer:
         "Marker": asked.write(marker),
         "NextMarker": asked.write(page.last) if page.last and asked.delimiter else None,
         "IsTruncated": bool(page.last),
-        "Contents": [_contents(asked, info, owners) for info in page.objects],
+        "Contents": _objects("Contents", asked, page, owners),
         "CommonPrefixes": asked.prefixes(page),
     }
     return xml.answer("ListBucketResult", content)
@@ -67,7 +68,7 @@ async def list_objects_v2(service: Service, call: Call) -> Answer:
     asked = await _asked(call)
     token, start = call.query.get("continuation-token"), call.query.get("start-after")
     page = await _page(service, call, asked, paging.item(token) if token else start or "")
-    owners = await _owners(service, call) if call.query.get("fetch-owner", "").lower() == "true" else None
+    owners = await _owners(service, call) if call.query.get("fetch-owner", "").lower() == "true" else _nobody
     content = {
         **asked.head(call),
         "StartAfter": asked.write(start) if start else None,
@@ -75,7 +76,7 @@ async def list_objects_v2(service: Service, call: Call) -> Answer:
         "NextContinuationToken": paging.token(page.last) if page.last else None,
         "KeyCount": len(page.objects) + len(page.prefixes),
         "IsTruncated": bool(page.last),
-        "Contents": [_contents(asked, info, owners) for info in page.objects],
+        "Contents": _objects("Contents", asked, page, owners),
         "CommonPrefixes": asked.prefixes(page),
     }
     return xml.answer("ListBucketResult", content)
@@ -98,7 +99,7 @@ async def list_object_versions(service: Service, call: Call) -> Answer:
         "NextKeyMarker": asked.write(page.last) if page.last else None,
         "NextVersionIdMarker": NULL_VERSION if page.last and page.last not in page.prefixes else None,
         "IsTruncated": bool(page.last),
-        "Version": [_version(asked, info, owners) for info in page.objects],
+        "Version": _objects("Version", asked, page, owners, _VERSION),
         "CommonPrefixes": asked.prefixes(page),
     }
     return xml.answer("ListVersionsResult", content)
@@ -139,27 +140,32 @@ async def _owners(service: Service, call: Call) -> Owners:
     """Return how the owner of an object is written: without ACLs it is the bucket's, whoever wrote the object."""
     whose = acl.bucket_owner(await service.storage.head_bucket(call.bucket), call)
     if service.keeps_acls(call.bucket):
-        return lambda info: acl.owner_element(acl.owner_of(info.labels, whose))
-    element = acl.owner_element(whose)
+        return lambda info: xml.element("Owner", acl.owner_element(acl.owner_of(info.labels, whose)))
+    element = xml.element("Owner", acl.owner_element(whose))
     return lambda _info: element
 
 
-def _contents(asked: Asked, info: ObjectInfo, owners: Owners | None) -> dict[str, object]:
-    checksum = info.checksum
-    return {
-        "Key": asked.write(info.key),
-        "LastModified": xml.timestamp(info.modified),
-        "ETag": f'"{info.etag}"',
-        "ChecksumAlgorithm": checksum.algorithm if checksum else None,
-        "ChecksumType": checksum.type if checksum else None,
-        "Size": info.size,
-        "Owner": owners(info) if owners else None,
-        "StorageClass": "STANDARD",
-    }
+def _nobody(_info: ObjectInfo) -> str:
+    return ""
 
 
-def _version(asked: Asked, info: ObjectInfo, owners: Owners) -> dict[str, object]:
-    return {"VersionId": NULL_VERSION, "IsLatest": True, **_contents(asked, info, owners)}
+def _objects(name: str, asked: Asked, page: ListPage, owners: Owners, version: str = "") -> xml.Written:
+    """Write the objects of a page: by hand, because it has a thousand of them."""
+    return xml.Written(
+        "".join([f"<{name}>{version}{_object(asked, info, owners(info))}</{name}>" for info in page.objects])
+    )
+
+
+def _object(asked: Asked, info: ObjectInfo, owner: str) -> str:
+    checksum = ""
+    if info.checksum:
+        algorithm, kind = xml.escaped(info.checksum.algorithm), info.checksum.type
+        checksum = f"<ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm><ChecksumType>{kind}</ChecksumType>"
+    return (
+        f"<Key>{xml.escaped(asked.write(info.key))}</Key><LastModified>{xml.timestamp(info.modified)}</LastModified>"
+        f"<ETag>&quot;{xml.escaped(info.etag)}&quot;</ETag>{checksum}<Size>{info.size}</Size>{owner}"
+        "<StorageClass>STANDARD</StorageClass>"
+    )
 
 
 def _check_version_marker(marker: str, version: str) -> None:

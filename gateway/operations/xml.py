@@ -26,15 +26,33 @@ _UNREADABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\
 _NAMED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#xA;", "\t": "&#x9;"}
 
 
+class Written(str):
+    """Elements that are written already, by `element` or with `escaped` text: for what a page has a thousand of."""
+
+    __slots__ = ()
+
+
 def document(root: str, content: Mapping[str, object]) -> bytes:
     """Write a document in S3's namespace.
 
-    Values are str, int, bool, None (left out), dicts, and lists for repeated elements; as in xmltodict, "@name" is an
-    attribute and "#text" the text beside it. A character that XML 1.0 cannot carry is written as a character
-    reference, which is what S3 does; who lists such keys asks for `encoding-type=url`.
+    Values are str, int, bool, None (left out), dicts, and lists for repeated elements, or Written in place of all of
+    them; as in xmltodict, "@name" is an attribute and "#text" the text beside it. A character that XML 1.0 cannot
+    carry is written as a character reference, which is what S3 does; who lists such keys asks for `encoding-type=url`.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html#API_ListObjectsV2_RequestSyntax
     """
     return _text(root, {"@xmlns": NAMESPACE, **content})
+
+
+def element(name: str, value: object) -> Written:
+    """Write an element, or several, as `document` does."""
+    written: list[str] = []
+    _write(written, name, value)
+    return Written("".join(written))
+
+
+def escaped(text: str) -> str:
+    """Return text as it stands in an element."""
+    return _SPECIAL.sub(_reference, text) if _SPECIAL.search(text) else text
 
 
 def answer(root: str, content: Mapping[str, object]) -> Answer:
@@ -104,11 +122,13 @@ def _text(root: str, content: Mapping[str, object]) -> bytes:
 
 
 def _write(written: list[str], name: str, value: object) -> None:
-    if isinstance(value, str):
-        written.append(f"<{name}>{_escape(value)}</{name}>")
+    if isinstance(value, Written):
+        written.append(value)
+    elif isinstance(value, str):
+        written.append(f"<{name}>{escaped(value)}</{name}>")
     elif isinstance(value, dict):
-        attributes = "".join(f' {key[1:]}="{_escape(one)}"' for key, one in value.items() if key[0] == "@")
-        written.append(f"<{name}{attributes}>{_escape(value.get('#text', ''))}")
+        attributes = "".join(f' {key[1:]}="{escaped(one)}"' for key, one in value.items() if key[0] == "@")
+        written.append(f"<{name}{attributes}>{escaped(value.get('#text', ''))}")
         for key, one in value.items():
             if key[0] not in "@#":
                 _write(written, key, one)
@@ -118,10 +138,6 @@ def _write(written: list[str], name: str, value: object) -> None:
             _write(written, name, one)
     elif value is not None:
         written.append(f"<{name}>{str(value).lower()}</{name}>")
-
-
-def _escape(value: str) -> str:
-    return _SPECIAL.sub(_reference, value) if _SPECIAL.search(value) else value
 
 
 def _reference(found: re.Match[str]) -> str:

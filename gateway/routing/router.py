@@ -1,11 +1,12 @@
 """Which bucket lies on which storage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import AccessDenied, NoSuchBucket
+from gateway.routing.together import Together
 from gateway.storage import (
     Address,
     Backend,
@@ -38,18 +39,18 @@ class Router:
         self.name = "router"
         self._routes = routes
         self._default = default
+        self._together = Together()
 
     # --- buckets ---
 
     async def list_buckets(self) -> Sequence[BucketInfo]:
-        backends = dict.fromkeys([*self._routes.values(), *([self._default] if self._default else [])])
-        found = [
-            info
-            for backend in backends
-            for info in await backend.list_buckets()
-            if self._routes.get(info.name, self._default) is backend
-        ]
-        return sorted(found, key=lambda info: info.name)
+        """As promised. Where a storage serves but a few buckets by name, it is asked for these, not for all it has.
+
+        An error is no absence: if one storage does not answer, nobody knows which buckets there are.
+        """
+        named = [bucket for bucket, backend in self._routes.items() if backend is not self._default]
+        found = await self._together.each(lambda list_some: list_some(), [self._others, *map(self._named, named)])
+        return sorted((info for infos in found for info in infos), key=lambda info: info.name)
 
     async def head_bucket(self, bucket: str) -> BucketInfo:
         return await self._of(bucket).head_bucket(bucket)
@@ -117,6 +118,22 @@ class Router:
 
     async def abort_upload(self, upload: Upload) -> None:
         await self._of(upload.at.bucket).abort_upload(upload)
+
+    async def _others(self) -> Sequence[BucketInfo]:
+        """Return the buckets of the storage that may hold any."""
+        if self._default is None:
+            return ()
+        found = await self._default.list_buckets()
+        return [info for info in found if self._routes.get(info.name, self._default) is self._default]
+
+    def _named(self, bucket: str) -> Callable[[], Awaitable[Sequence[BucketInfo]]]:
+        async def look() -> Sequence[BucketInfo]:
+            try:
+                return (await self._of(bucket).head_bucket(bucket),)
+            except NoSuchBucket:
+                return ()
+
+        return look
 
     def _of(self, bucket: str) -> Backend:
         backend = self._routes.get(bucket, self._default)

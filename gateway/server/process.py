@@ -16,11 +16,11 @@ import structlog
 from gateway import metrics
 from gateway.server.admin import admin_server
 from gateway.server.exchange import Exchange
-from gateway.server.health import Board, State, keep_looking, look
+from gateway.server.health import Board, Lookout, State, Watched
 from gateway.server.limits import Limits
 from gateway.server.listener import Listener
 from gateway.server.tls import Certificate
-from gateway.storage import PIECE, Backend
+from gateway.storage import PIECE
 
 KEPT_FREE: Final = 8 * 1024 * 1024  # bytes, of each arena of malloc
 
@@ -35,7 +35,7 @@ class Gateway:
     """What answers, and the backends it answers from."""
 
     handle: Callable[[Exchange], Awaitable[None]]
-    backends: Mapping[str, Backend]
+    backends: Mapping[str, Watched]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
         if plan.admin:
             await opened.enter_async_context(admin_server(plan.admin, plan.board))
         gateway = await opened.enter_async_context(plan.build(number))
-        await look(gateway.backends, plan.board, number)
+        lookout = Lookout(gateway.backends, plan.board, number)
+        await lookout.look()
         _collect_less()
         _keep_freed_memory()
         listener = Listener(gateway.handle, plan.limits)
@@ -70,7 +71,7 @@ async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
         plan.board.set_state(number, State.READY)
         plan.ready()
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(keep_looking(gateway.backends, plan.board, number))]
+            background = [tasks.create_task(lookout.keep_looking())]
             if plan.certificate:
                 background.append(tasks.create_task(plan.certificate.follow()))
             await stop.wait()

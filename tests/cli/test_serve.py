@@ -170,11 +170,12 @@ def test_the_admin_port_tells_life_readiness_and_metrics(gateway):
     assert fetch(gateway.admin_port, "/livez") == (200, '{"live": true}\n')
     status, ready = fetch(gateway.admin_port, "/readyz")
     assert (status, json.loads(ready)) == (
-        200, {"ready": True, "workers": ["ready"], "backends": {"disk": "reachable"}},
+        200, {"ready": True, "degraded": False, "workers": ["ready"], "backends": {"disk": "reachable"}},
     )  # fmt: skip
     metrics = fetch(gateway.admin_port, "/metrics")[1]
     assert 'gateway_requests_total{operation="ListBuckets",status="200"} 1.0' in metrics
     assert 'gateway_request_seconds_count{operation="ListBuckets"} 1.0' in metrics
+    assert 'gateway_backend_calls_total{backend="disk",operation="list_buckets",outcome="ok"} ' in metrics
     assert "gateway_build_info{python=" in metrics
     assert "gateway_requests_in_flight 0.0" in metrics
     assert fetch(gateway.admin_port, "/elsewhere")[0] == 404

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from secrets import token_hex
 from typing import Any
 from urllib.parse import unquote
@@ -94,11 +95,19 @@ class Blob:
             "generation": str(self.generation),
             "metageneration": str(self.metageneration),
             "size": str(len(self.data)),
-            "crc32c": crc32c(self.data),
+            "crc32c": self.crc32c,
             "timeCreated": moment(self.created),
             "updated": moment(self.updated),
         }
-        return told | ({"componentCount": self.components} if self.components else {"md5Hash": md5(self.data)})
+        return told | ({"componentCount": self.components} if self.components else {"md5Hash": self.md5})
+
+    @cached_property
+    def crc32c(self) -> str:
+        return crc32c(self.data)
+
+    @cached_property
+    def md5(self) -> str:
+        return md5(self.data)
 
 
 @dataclass
@@ -354,11 +363,13 @@ class Gcs:
         _check_name(name)
         _check_metadata(resource)
         _check(blobs.get(name), query)
-        if resource.pop("md5Hash", md5(data)) != md5(data) or resource.pop("crc32c", crc32c(data)) != crc32c(data):
-            raise RefusedError(400, "Provided hash doesn't match calculated hash.")
+        hashes = {name: resource.pop(name) for name in ("md5Hash", "crc32c") if name in resource}
         self._generation += 1
-        blobs[name] = Blob(name, bytes(data), resource, self._generation)
-        return blobs[name]
+        blob = Blob(name, bytes(data), resource, self._generation)
+        if hashes.get("md5Hash", blob.md5) != blob.md5 or hashes.get("crc32c", blob.crc32c) != blob.crc32c:
+            raise RefusedError(400, "Provided hash doesn't match calculated hash.")
+        blobs[name] = blob
+        return blob
 
     # --- uploads ---
 

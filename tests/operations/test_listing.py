@@ -1,12 +1,13 @@
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from gateway.backends.memory import Memory
 from gateway.checksums import Checksum
 from gateway.errors import AccessDenied, InvalidArgument, NoSuchBucket
-from gateway.operations import listing, paging
-from gateway.storage import Address, ListPage, ListQuery, WriteOptions
+from gateway.operations import listing, paging, xml
+from gateway.storage import Address, ListPage, ListQuery, ObjectInfo, WriteOptions
 from tests.operations.calls import ANYBODY, BOB, body, bucket, call, denying, parsed, service
 
 
@@ -253,3 +254,23 @@ async def test_listing_asks_for_the_prefix_before_anything_else():
         with pytest.raises(AccessDenied):
             await ask(service(), "prefix=a/", caller=ANYBODY, authorize=denying("a/", asked=asked))
     assert asked == [("list", Address("bucket", "a/"))] * 3
+
+
+@pytest.mark.parametrize("key", ["plain", "a&b<c>\"d'", "]]>", "tab\tline\n\x01", "\ufffe\U0001f600", "</Key><Key>x"])
+@pytest.mark.parametrize("checksum", [None, Checksum("CRC32", "AAAAAA=="), Checksum("<SHA256>", "x-2", composite=True)])
+def test_an_object_is_written_as_any_document_is(key, checksum):
+    info = ObjectInfo(key, 5, 'e"<&', datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC), checksum=checksum)
+    owner = {"ID": "<id>", "DisplayName": "a & b"}
+    plain = {
+        "Key": key,
+        "LastModified": xml.timestamp(info.modified),
+        "ETag": f'"{info.etag}"',
+        "ChecksumAlgorithm": checksum.algorithm if checksum else None,
+        "ChecksumType": checksum.type if checksum else None,
+        "Size": 5,
+        "Owner": owner,
+        "StorageClass": "STANDARD",
+    }
+    asked = listing.Asked("", "", 1000, str, None)
+    written = listing._objects("Contents", asked, ListPage([info, info], ()), lambda _: xml.element("Owner", owner))
+    assert xml.document("Page", {"Contents": written}) == xml.document("Page", {"Contents": [plain, plain]})

@@ -1,10 +1,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.backends.memory import Memory
 from gateway.errors import NoSuchBucket, NoSuchUpload, ServiceUnavailable
-from gateway.routing.reaper import reap
+from gateway.routing import reaper
+from gateway.routing.reaper import Expiry
 from gateway.routing.wrapper import Wrapper
 from gateway.storage import Address, Completion, UploadQuery
 from tests.backends.given import body, uploaded, uploads
@@ -14,6 +16,11 @@ DAY = timedelta(days=1)
 
 def later(**age):
     return datetime.now(UTC) + timedelta(**age)
+
+
+async def reap(storage, age, now):
+    """Look through every bucket of a storage."""
+    return await reaper.reap(storage, storage, Expiry({}, age), now)
 
 
 @pytest.fixture
@@ -74,12 +81,42 @@ async def test_what_vanished_meanwhile_is_no_error(storage, gone):
     assert await uploads(storage, "two") == []
 
 
-async def test_a_storage_that_does_not_answer_is_told():
+async def test_a_bucket_that_cannot_be_looked_through_keeps_no_other_from_it(storage):
     class Dead(Wrapper):
         async def list_uploads(self, bucket, query):
+            if bucket == "one":
+                raise ServiceUnavailable
+            return await self.inner.list_uploads(bucket, query)
+
+    await begin(storage, "one/a", "two/b")
+    with capture_logs() as logs:
+        assert await reap(Dead(storage), DAY, later(days=2)) == 1
+    assert [(line["event"], line["bucket"]) for line in logs] == [("uploads_not_looked_through", "one")]
+
+
+async def test_buckets_that_are_named_are_looked_through_though_the_others_cannot_be_listed(storage):
+    class Dead(Wrapper):
+        async def list_buckets(self):
             raise ServiceUnavailable
 
-    storage = Dead(Memory())
-    await storage.create_bucket("one", {})
-    with pytest.raises(ServiceUnavailable):
-        await reap(storage, DAY, later(days=2))
+    await begin(storage, "one/a", "two/b")
+    with capture_logs() as logs:
+        assert await reaper.reap(storage, Dead(storage), Expiry({"one": DAY, "not-yet": DAY}, DAY), later(days=2)) == 1
+    assert [(line["event"], line["backend"]) for line in logs] == [("uploads_not_looked_through", "memory")]
+    assert await uploads(storage, "one") == []
+
+
+async def test_each_bucket_has_its_own_age_or_none(storage):
+    await storage.create_bucket("three", {})
+    await begin(storage, "one/a", "two/b", "three/c")
+    expiry = Expiry({"one": DAY, "two": None}, 5 * DAY)
+    assert await reaper.reap(storage, storage, expiry, later(days=2)) == 1
+    assert await reaper.reap(storage, storage, expiry, later(days=9)) == 1
+    assert [len(await uploads(storage, bucket)) for bucket in ("one", "two", "three")] == [0, 1, 0]
+
+
+async def test_only_what_is_named_is_looked_through_where_others_may_live(storage):
+    await begin(storage, "one/a", "two/b")
+    assert await reaper.reap(storage, None, Expiry({"one": DAY}, DAY), later(days=2)) == 1
+    assert await reaper.reap(storage, storage, Expiry({"one": DAY}), later(days=2)) == 0
+    assert len(await uploads(storage, "two")) == 1

@@ -126,6 +126,30 @@ async def test_buckets_are_not_listed_without_a_storage_that_does_not_answer():
         await Router({"on-a": Memory()}, Dead(Memory())).list_buckets()
 
 
+async def test_buckets_are_not_listed_without_one_whose_storage_does_not_answer():
+    class Dead(Wrapper):
+        async def head_bucket(self, bucket):
+            raise ServiceUnavailable
+
+    with pytest.raises(ServiceUnavailable):
+        await Router({"on-a": Dead(Memory())}, Memory()).list_buckets()
+
+
+async def test_a_storage_that_may_not_list_its_buckets_is_asked_for_those_that_are_named():
+    class Limited(Wrapper):
+        async def list_buckets(self):
+            raise ServiceUnavailable
+
+    limited = Limited(Memory())
+    router = Router({"one": limited, "two": limited, "missing": limited}, None)
+    for bucket in ("one", "two"):
+        await router.create_bucket(bucket, {"owner": bucket})
+    assert [(info.name, info.labels) for info in await router.list_buckets()] == [
+        ("one", {"owner": "one"}),
+        ("two", {"owner": "two"}),
+    ]
+
+
 async def test_a_bucket_without_a_storage_cannot_be_created(two):
     with pytest.raises(AccessDenied, match="No storage is configured"):
         await two.create_bucket("elsewhere", {})

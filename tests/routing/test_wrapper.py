@@ -3,6 +3,7 @@ import inspect
 import pytest
 
 from gateway.backends.memory import Memory
+from gateway.routing.rename import Rename
 from gateway.routing.router import Router
 from gateway.routing.wrapper import Wrapper
 from gateway.storage import Backend
@@ -17,7 +18,7 @@ class TestWrapper(BackendContract):
         return Wrapper(Wrapper(Memory()))
 
 
-@pytest.mark.parametrize("kind", [Wrapper, Router, Memory])
+@pytest.mark.parametrize("kind", [Wrapper, Rename, Router, Memory])
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "__init__"])
 def test_no_method_of_a_backend_is_missing(kind, name):
     own = inspect.signature(vars(kind)[name])

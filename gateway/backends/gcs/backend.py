@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from gateway.backends.gcs import bucket_labels, buckets, completing, listing, reading, uploads, writing
+from gateway.backends.gcs import bucket_labels, buckets, completing, copying, listing, reading, uploads, writing
 from gateway.backends.gcs.buckets import Account
 from gateway.backends.gcs.client import Client
 from gateway.conditions import ANY_STATE, Conditions
@@ -59,7 +59,7 @@ class Gcs:
         return await writing.put(self._client, at, body, options)
 
     async def copy(self, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
-        return await writing.copy(self._client, source, to, options, etag)
+        return await copying.copy(self._client, source, to, options, etag)
 
     async def annotate(self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
         if at.key:
@@ -82,8 +82,7 @@ class Gcs:
         return await uploads.put_part(self._client, upload, number, body)
 
     async def copy_part(self, upload: Upload, number: int, source: Address, options: ReadOptions, etag: str) -> Part:
-        pinned = uploads.pinned(options, etag)
-        return await uploads.copy_part(self._client, upload, number, (source, pinned))
+        return await uploads.copy_part(self._client, upload, number, (source, etag), options.range)
 
     async def list_parts(self, upload: Upload, after: int = 0, limit: int = 1000) -> PartPage:
         return await uploads.list_parts(self._client, upload, after, limit)

@@ -23,9 +23,9 @@ from aiohttp import (
 from yarl import URL
 
 from gateway.backends.gcs.credentials import Credentials
-from gateway.backends.gcs.failures import CredentialsRefused, Refusal, translate
+from gateway.backends.gcs.failures import Refusal, translate
 from gateway.backends.gcs.names import object_path
-from gateway.errors import InternalError, ServiceUnavailable
+from gateway.errors import CredentialsRefused, InternalError, ServiceUnavailable
 from gateway.storage import Address
 
 API: Final = "/storage/v1"

@@ -13,6 +13,7 @@ import structlog
 from gateway.errors import (
     AccessDenied,
     BucketAlreadyExists,
+    CredentialsRefused,
     InternalError,
     InvalidArgument,
     InvalidBucketName,
@@ -27,12 +28,6 @@ from gateway.errors import (
 from gateway.storage import Address
 
 log = structlog.get_logger()
-
-
-class CredentialsRefused(ServiceUnavailable):
-    """It is our credentials that are wrong, which no repetition mends and which is no business of the client."""
-
-    code = ServiceUnavailable.code
 
 
 class Refusal(NamedTuple):

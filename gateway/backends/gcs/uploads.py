@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from gateway.backends.assembly import fold_uploads, new_upload_id, page_of_parts
-from gateway.backends.gcs import own
+from gateway.backends.assembly import fold_uploads, new_upload_id, page_of_parts, span
+from gateway.backends.gcs import copying, own
 from gateway.backends.gcs.client import Client
 from gateway.backends.gcs.names import PARTS, UPLOADS, check_write
 from gateway.backends.gcs.reading import body_of, look_inside, open_object
@@ -84,27 +84,38 @@ async def marker_of(client: Client, upload: Upload) -> Marker:
 async def put_part(client: Client, upload: Upload, number: int, body: Body) -> Part:
     """Store a part. It counts from when its checksum is known, which is when the object is complete."""
     marker = await marker_of(client, upload)
-    name = f"{part_prefix(upload)}{number:05}-{time_ns():016x}{token_hex(4)}"
-    at, algorithm = Address(upload.at.bucket, name), marker.info.options.checksum
+    at, algorithm = _new_part(upload, number), marker.info.options.checksum
     stored = await store(client, Draft(at, {"metadata": {}}, algorithm), body, ANY_STATE)
-    try:
-        await marker_of(client, upload)  # it may have gone while the body came
-    except NoSuchUpload:
-        await own.remove_each(client, [at])
-        raise
-    return _part(number, stored)
+    return await _kept(client, upload, _part(number, stored), at)
 
 
-async def copy_part(client: Client, upload: Upload, number: int, source: tuple[Address, ReadOptions]) -> Part:
-    """Store bytes of another object as a part. They pass through here: the storage copies no ranges."""
-    await marker_of(client, upload)
-    async with open_object(client, *source) as download:
+async def copy_part(
+    client: Client, upload: Upload, number: int, source: tuple[Address, str], wanted: slice | None
+) -> Part:
+    """Store bytes of another object as a part. They pass through here only where they are not all of it."""
+    marker = await marker_of(client, upload)
+    there = await copying.look_for(client, *source)
+    if span(there.found.info.size, (), ReadOptions(wanted)) == (0, there.found.info.size):
+        at = _new_part(upload, number)
+        copied = await copying.copy_as_part(client, there, at, marker.info.options.checksum)
+        return await _kept(client, upload, _part(number, copied), at)
+    pinned = ReadOptions(wanted, conditions=Conditions(if_match=(there.found.info.etag,)))
+    async with open_object(client, there.at, pinned) as download:
         return await put_part(client, upload, number, body_of(download))
 
 
-def pinned(options: ReadOptions, etag: str) -> ReadOptions:
-    """Return which bytes to read, of one state of an object only."""
-    return ReadOptions(options.range, conditions=Conditions(if_match=(etag,)))
+def _new_part(upload: Upload, number: int) -> Address:
+    return Address(upload.at.bucket, f"{part_prefix(upload)}{number:05}-{time_ns():016x}{token_hex(4)}")
+
+
+async def _kept(client: Client, upload: Upload, part: Part, at: Address) -> Part:
+    """Return a part that was stored, if the upload has not gone while its bytes came."""
+    try:
+        await marker_of(client, upload)
+    except NoSuchUpload:
+        await own.remove_each(client, [at])
+        raise
+    return part
 
 
 async def list_parts(client: Client, upload: Upload, after: int, limit: int) -> PartPage:

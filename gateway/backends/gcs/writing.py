@@ -1,4 +1,4 @@
-"""Writes of objects: put, copy, annotate, delete, each over the generation that its conditions were decided on."""
+"""Writes of objects: put, annotate, delete, each over the generation that its conditions were decided on."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -7,7 +7,7 @@ from typing import Any, Final
 from gateway.backends.assembly import check_labels
 from gateway.backends.gcs.client import API, Client, Request
 from gateway.backends.gcs.names import check_read, check_write, object_path
-from gateway.backends.gcs.reading import ATTEMPTS, body_of, look, open_object
+from gateway.backends.gcs.reading import ATTEMPTS, look
 from gateway.backends.gcs.resources import (
     FIELDS,
     IDENTITY,
@@ -23,7 +23,7 @@ from gateway.backends.gcs.resumable import Steps, send_steps
 from gateway.backends.gcs.sending import CRC32C, Draft, Tracked, Whole, send_stream, send_whole
 from gateway.conditions import Conditions
 from gateway.errors import ConditionalRequestConflict, InternalError, NoSuchKey, PreconditionFailed
-from gateway.storage import PIECE, Address, Body, ObjectInfo, ReadOptions, WriteOptions
+from gateway.storage import PIECE, Address, Body, ObjectInfo, WriteOptions
 
 ABSENT: Final = "0"
 ANY: Final = ""
@@ -111,66 +111,6 @@ async def _identify(client: Client, at: Address, resource: Mapping[str, Any], id
         return await client.ask(Request("PATCH", API + object_path(at), at, query, content, again=True))
     except (PreconditionFailed, NoSuchKey):  # it has been replaced or deleted already
         return identified({"metadata": {}, **resource}, identity)
-
-
-async def copy(client: Client, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
-    """Store the bytes of another object; they pass through here only where a checksum has to be made of them."""
-    check_write(to)
-    there = await _pinned(client, source, etag)
-    if _checksum_is_known(there, options.checksum):
-        return await _rewrite(client, source, to, options, there)
-    pinned = ReadOptions(conditions=Conditions(if_match=(etag,)))
-    async with open_object(client, source, pinned) as download:
-        return await put(client, to, body_of(download), options)
-
-
-async def _pinned(client: Client, source: Address, etag: str) -> Found:
-    there = await look(client, source)
-    if there.info.etag != etag:
-        raise PreconditionFailed
-    return there
-
-
-def _checksum_is_known(there: Found, algorithm: str) -> bool:
-    checksum = there.info.checksum
-    return algorithm == CRC32C or (checksum is not None and not checksum.composite and checksum.algorithm == algorithm)
-
-
-async def _rewrite(client: Client, source: Address, to: Address, options: WriteOptions, there: Found) -> ObjectInfo:
-    """Let the storage copy. https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite."""
-    content = _described(there, options)
-    url = f"{API}{object_path(source)}/rewriteTo{object_path(to)}"
-    for _ in range(ATTEMPTS):
-        over = await expected(client, to, options.conditions)
-        query = {"sourceGeneration": there.generation} | ({"ifGenerationMatch": over} if over else {})
-        try:
-            return found(await _rewritten(client, Request("POST", url, to, query, content, again=True, slow=True))).info
-        except PreconditionFailed:
-            continue
-        except NoSuchKey:
-            await _pinned(client, source, there.info.etag)  # it may have changed, with another etag or the same
-            there = await look(client, source)
-    raise ConditionalRequestConflict
-
-
-async def _rewritten(client: Client, request: Request) -> Mapping[str, Any]:
-    token: dict[str, str] = {}
-    while True:
-        answer = await client.ask(request._replace(query={**request.query, **token}))
-        if answer.get("done"):
-            resource: Mapping[str, Any] = answer["resource"]
-            return resource
-        token = {"rewriteToken": answer["rewriteToken"]}
-
-
-def _described(there: Found, options: WriteOptions) -> Mapping[str, Any]:
-    """Return the resource of a copy. Of parts it tells nothing, but without an MD5 it keeps its ETag."""
-    etag = "" if "md5Hash" in there.resource else there.info.etag
-    checksum = there.info.checksum if options.checksum != CRC32C else None
-    described = describe(options)
-    if not etag and not checksum:
-        return described
-    return identified(described, Identity(there.resource["crc32c"], etag, checksum))
 
 
 async def annotate(client: Client, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None) -> None:

@@ -13,6 +13,7 @@ from gateway.storage import ObjectInfo, Part
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = 253_402_300_799 * 10**9  # the end of the year 9999, as far as a datetime goes
+_read: Final = json.JSONDecoder().raw_decode  # what `json.loads` comes to, for half the time
 UNKNOWN_TYPE: Final = "binary/octet-stream"  # S3's own default
 
 
@@ -39,19 +40,21 @@ def encode(info: ObjectInfo, modified_ns: int) -> bytes:
 def decode(raw: bytes, key: str, stat: stat_result) -> ObjectInfo | None:
     """Return what a record says, or None if it is not about the file as it is now."""
     try:
-        record: dict[str, Any] = json.loads(raw)
-        if record["size"] != stat.st_size or record["mtime"] != stat.st_mtime_ns:
+        text = raw.decode()
+        record, end = _read(text)
+        size, modified_ns, get = stat.st_size, stat.st_mtime_ns, record.get
+        if record["size"] != size or record["mtime"] != modified_ns or end != len(text):
             return None
         return ObjectInfo(
             key,
-            stat.st_size,
+            size,
             record["etag"],
-            moment(stat.st_mtime_ns),
-            record.get("headers", {}),
-            record.get("metadata", {}),
-            record.get("labels", {}),
-            _checksum(record.get("checksum")),
-            record.get("parts", 0),
+            moment(modified_ns),
+            get("headers", {}),
+            get("metadata", {}),
+            get("labels", {}),
+            _checksum(get("checksum")),
+            get("parts", 0),
         )
     except (ValueError, LookupError, TypeError, AttributeError):
         return None

@@ -52,7 +52,7 @@ class Copier:
     async def copy(self, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
         """As `Backend.copy`. A server that cannot be held to one version of the source has it read and written."""
         there = await self._reader.head(source, _pinned(etag))
-        if not self._dialect.pins_copies or (options.conditions and self._dialect.copy_conditions is None):
+        if not self._dialect.copy_pins or (options.conditions and self._dialect.copy_conditions is None):
             return await self._streamed(source, to, options, etag)
         if there.size > LARGEST_COPY:
             spans = [slice(start, min(start + PART, there.size)) for start in range(0, there.size, PART)]
@@ -73,7 +73,7 @@ class Copier:
         async with self._labelling:
             for _ in range(ATTEMPTS):
                 there = await self._reader.head(at, ReadOptions())
-                if not self._dialect.pins_copies or self._dialect.copy_conditions is None:
+                if not self._dialect.copy_pins or self._dialect.copy_conditions is None:
                     raise lacking(self._dialect, "if-match")
                 check_labels(there.labels, was)
                 try:
@@ -91,7 +91,7 @@ class Copier:
                 return await self._uploads.put_part(upload, number, _body_of(download))
         begun = await self._uploads.begun(upload)
         self._uploads.check_size(begun, number, stop - start)
-        headers = _source(source, etag)
+        headers = self._source(source, etag)
         if wanted is not None:
             headers["x-amz-copy-source-range"] = f"bytes={start}-{stop - 1}"
         query = {"partNumber": str(number), "uploadId": upload.id}
@@ -123,7 +123,7 @@ class Copier:
         headers = {
             **headers_of(options, self._dialect),
             **more,
-            **_source(source, there.etag),
+            **self._source(source, there.etag),
             **self._conditions(options.conditions),
             "x-amz-metadata-directive": "REPLACE",
         }
@@ -136,6 +136,10 @@ class Copier:
     def _conditions(self, conditions: Conditions) -> dict[str, str]:
         prefix = self._dialect.copy_conditions or ""
         return {prefix + name: value for name, value in write_conditions(conditions, self._dialect).items()}
+
+    def _source(self, at: Address, etag: str) -> dict[str, str]:
+        named = {"x-amz-copy-source": f"/{at.bucket}/{quote(at.key, safe='/-_.~')}"}
+        return named | dict.fromkeys(self._dialect.copy_pins, f'"{etag}"')
 
     async def _in_parts(
         self,
@@ -161,13 +165,6 @@ class Copier:
 
 def _pinned(etag: str) -> ReadOptions:
     return ReadOptions(conditions=Conditions(if_match=(etag,)))
-
-
-def _source(at: Address, etag: str) -> dict[str, str]:
-    return {
-        "x-amz-copy-source": f"/{at.bucket}/{quote(at.key, safe='/-_.~')}",
-        "x-amz-copy-source-if-match": f'"{etag}"',
-    }
 
 
 def _spans(parts: Sequence[Part]) -> Sequence[slice]:

@@ -80,6 +80,20 @@ def write_conditions(conditions: Conditions, dialect: Dialect) -> dict[str, str]
             raise lacking(dialect, name)
     if not dialect.matches_absent_etag and headers.get("if-none-match", "*") != "*":
         raise lacking(dialect, "if-none-match")
+    if not dialect.etag_lists:
+        for name, etags in (("if-match", conditions.if_match), ("if-none-match", conditions.if_none_match)):
+            if len(etags) > 1:
+                raise lacking(dialect, name)
+    if dialect.bare_etags:
+        return {name: value.strip('"') for name, value in headers.items()}
+    return headers
+
+
+def completion_conditions(conditions: Conditions, dialect: Dialect) -> dict[str, str]:
+    """As `write_conditions` for what is written in parts: some servers drop them there."""
+    headers = write_conditions(conditions, dialect)
+    for name in headers if not dialect.completion_conditions else ():
+        raise lacking(dialect, name)
     return headers
 
 

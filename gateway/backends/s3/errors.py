@@ -11,6 +11,7 @@ from aiohttp.client_exceptions import ClientConnectorCertificateError, ClientCon
 from gateway.errors import (
     ERRORS,
     BucketAlreadyExists,
+    CredentialsRefused,
     InternalError,
     NotImplementedByGateway,
     S3Error,
@@ -93,7 +94,7 @@ def refused(name: str, refusal: Refusal, *, writes: bool) -> S3Error:
     if code in _OURS or (refusal.status in _FORBIDDEN and code not in ERRORS):
         setting = _OURS.get(code, "access_key or its rights")
         log.warning("backend_credentials_refused", backend=name, code=code or refusal.status, setting=setting)
-        return ServiceUnavailable()
+        return CredentialsRefused()
     if refusal.status >= _FAILED and code not in _RENAMED:
         return _failed(name, refusal, writes=writes)
     kind = _RENAMED.get(code) or ERRORS.get(code)

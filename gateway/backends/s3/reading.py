@@ -21,6 +21,7 @@ from gateway.errors import (
     InvalidPartNumber,
     InvalidRange,
     NoSuchKey,
+    NotModified,
     PreconditionFailed,
     S3Error,
     ServiceUnavailable,
@@ -59,7 +60,7 @@ class Reader:
             yield Download(info, start, stop, content)
 
     async def _ask(self, method: str, at: Address, options: ReadOptions) -> ClientResponse:
-        headers = condition_headers(options.conditions)
+        headers = condition_headers(await self._sendable(at, options.conditions))
         query: dict[str, str] = {}
         if self._dialect.checksums:
             headers["x-amz-checksum-mode"] = "ENABLED"
@@ -71,6 +72,23 @@ class Reader:
             return await self._client.send(Ask(method, at.bucket, at.key, query, headers))
         except InvalidRange as error:
             raise await self._out_of_range(at, options, error) from error
+        except NotModified as error:
+            if "ETag" not in error.headers:  # Ceph tells nothing of the object then
+                info = await self.head(at, ReadOptions())
+                raise NotModified.of(info.etag, info.modified) from error
+            raise
+
+    async def _sendable(self, at: Address, conditions: Conditions) -> Conditions:
+        """Return conditions that the server understands: those it does not are decided here, for one version.
+
+        Raises: PreconditionFailed, NotModified, NoSuchKey.
+        """
+        tags = (conditions.if_match, conditions.if_none_match)
+        if self._dialect.etag_lists or not any(len(each) > 1 or "*" in each for each in tags):
+            return conditions
+        info = await self.head(at, ReadOptions())
+        conditions.check_read(info)
+        return Conditions(if_match=(info.etag,))
 
     async def _knows_part(self, at: Address, options: ReadOptions) -> bool:
         """Say whether the part is to be asked for; where the server cannot, whether it is one is decided here."""

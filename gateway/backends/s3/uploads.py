@@ -6,13 +6,22 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from hashlib import md5
 from itertools import pairwise
 from typing import Any, Final
 
 from gateway.backends.dialects import Dialect
 from gateway.backends.s3 import documents
 from gateway.backends.s3.client import Ask, Client
-from gateway.backends.s3.described import checksum_of, headers_of, lacking, modified, part_count, told, write_conditions
+from gateway.backends.s3.described import (
+    checksum_of,
+    completion_conditions,
+    headers_of,
+    lacking,
+    modified,
+    part_count,
+    told,
+)
 from gateway.backends.s3.hashed import check_stored, plan_part
 from gateway.backends.s3.listing import Lister
 from gateway.backends.s3.reading import Reader, explained
@@ -24,6 +33,7 @@ from gateway.errors import (
     InvalidPartOrder,
     InvalidRequest,
     MalformedXML,
+    NoSuchKey,
     NoSuchUpload,
     PreconditionFailed,
     S3Error,
@@ -127,9 +137,8 @@ class Uploads:
         """As `Backend.complete_upload`."""
         _check_id(upload)
         _check_order(upload, parts)
-        headers = write_conditions(completion.conditions, self._dialect) | await self._expected(
-            upload, parts, completion
-        )
+        headers = completion_conditions(completion.conditions, self._dialect)
+        headers |= await self._expected(upload, parts, completion)
         entries = [self._claim(part) for part in parts]
         data = await documents.written("CompleteMultipartUpload", {"Part": entries})
         at, query = upload.at, {"uploadId": upload.id}
@@ -139,7 +148,8 @@ class Uploads:
         except PreconditionFailed as error:
             raise await explained(self._client, at, error, completion.conditions) from error
         self._known.pop(upload, None)
-        return await self.made(at, documents.etag(document), sum(part.size for part in parts))
+        etag = documents.etag(document) or _etag(parts)
+        return await self.made(at, etag, sum(part.size for part in parts))
 
     async def abort(self, upload: Upload) -> None:
         """As `Backend.abort_upload`."""
@@ -199,7 +209,10 @@ class Uploads:
         query = {"uploadId": upload.id, "max-parts": str(limit)}
         if after:
             query["part-number-marker"] = str(after)
-        return await self._client.document(Ask("GET", upload.at.bucket, upload.at.key, query), ("Part",))
+        try:
+            return await self._client.document(Ask("GET", upload.at.bucket, upload.at.key, query), ("Part",))
+        except NoSuchKey as error:  # as Ceph says it
+            raise NoSuchUpload(UploadId=upload.id) from error
 
     async def _expected(self, upload: Upload, parts: Sequence[Part], completion: Completion) -> dict[str, str]:
         """Return the headers for what the object is expected to be, compared here where the server cannot."""
@@ -248,6 +261,12 @@ def _type(options: WriteOptions) -> str:
 def _begun(document: documents.Document) -> Begun:
     algorithm = documents.text(document, "ChecksumAlgorithm", WriteOptions().checksum)
     return Begun(algorithm, documents.text(document, "ChecksumType") == "COMPOSITE")
+
+
+def _etag(parts: Sequence[Part]) -> str:
+    """Return the ETag of what is made of parts, which Ceph does not tell."""
+    whole = md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False)
+    return f"{whole.hexdigest()}-{len(parts)}"
 
 
 def _check_order(upload: Upload, parts: Sequence[Part]) -> None:

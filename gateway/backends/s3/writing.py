@@ -6,7 +6,15 @@ from typing import Final
 
 from gateway.backends.dialects import Dialect
 from gateway.backends.s3.client import Ask, Client
-from gateway.backends.s3.described import condition_headers, headers_of, lacking, modified, told, write_conditions
+from gateway.backends.s3.described import (
+    completion_conditions,
+    condition_headers,
+    headers_of,
+    lacking,
+    modified,
+    told,
+    write_conditions,
+)
 from gateway.backends.s3.hashed import Plan, check_stored, merged, plan_object
 from gateway.backends.s3.reading import explained
 from gateway.backends.s3.uploads import MOST_PARTS, Uploads
@@ -73,12 +81,17 @@ class Writer:
         )
 
     async def _in_parts(self, at: Address, body: Body, headers: Mapping[str, str], options: WriteOptions) -> ObjectInfo:
-        """Store a body whose length nobody knows, or one too large for a single request."""
+        """Store a body whose length nobody knows, or one too large for a single request.
+
+        Whether it is written in parts is known at its second portion: conditions that do not hold for parts are
+        refused then, before anything is sent.
+        """
         size = PART if body.size is None else max(PART, -(-body.size // MOST_PARTS))
         pieces = _portions(body, size)
         portion, is_last = await anext(pieces)
         if is_last:
             return await self._send(at, body, portion, headers, options)
+        completion_conditions(options.conditions, self._dialect)
         algorithm = ALGORITHMS[options.checksum]
         upload = await self._uploads.create(at, replace(options, composite=algorithm.combine is None))
         async with self._uploads.abandoned(upload):
