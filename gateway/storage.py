@@ -126,6 +126,7 @@ class Body:
         self._held = b""
         self._ended = False
         self._checks: list[Callable[[], None]] = []
+        self._gates: list[Callable[[], Awaitable[None]]] = []
 
     @property
     def raw(self) -> AsyncIterable[bytes]:
@@ -135,6 +136,13 @@ class Body:
     def check(self, check: Callable[[], None]) -> None:
         """Have `check` called after the last byte and before the last piece is passed on; it raises an S3Error."""
         self._checks.append(check)
+
+    def gate(self, gate: Callable[[], Awaitable[None]]) -> None:
+        """Have `gate` awaited when all checks have passed, before the last piece is passed on; it raises an S3Error.
+
+        So until a gate has returned no backend can have stored the body.
+        """
+        self._gates.append(gate)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         self._start()
@@ -149,7 +157,7 @@ class Body:
             else:
                 self.digest.update(piece)
             if len(piece) < PIECE:
-                self._settle()
+                await self._settle()
                 self._ended = True
             held, self._held = self._held, piece
             if held:
@@ -179,7 +187,7 @@ class Body:
             self._ended = len(piece) < PIECE
             if piece:
                 await run(take, piece)
-        self._settle()
+        await self._settle()
 
     def _start(self) -> None:
         if self.started:
@@ -206,11 +214,13 @@ class Body:
         if self.size is not None and self.received > self.size:
             raise IncompleteBody
 
-    def _settle(self) -> None:
+    async def _settle(self) -> None:
         if self.size is not None and self.received != self.size:
             raise IncompleteBody
         for check in self._checks:
             check()
+        for gate in self._gates:
+            await gate()
 
 
 class File(NamedTuple):
