@@ -66,6 +66,8 @@ class ObjectInfo:
     part_count: int = 0  # 0: not from a multipart upload
     parts: Sequence[Part] = ()  # only where ReadOptions.parts asked for them
     version: str | None = None
+    served_by: str = field(default="", compare=False)  # the storage that answered in place of the bucket's own
+    stale: bool = field(default=False, compare=False)  # it may lack newer writes, and the bucket's owner allows that
 
 
 @dataclass(frozen=True, slots=True)
