@@ -117,6 +117,8 @@ def keys_of(config: Config) -> Mapping[str, Key]:
 def _routed(config: Config, shown: Mapping[str, Backend]) -> Backend:
     routes = {name: shown[bucket.backend] for name, bucket in config.buckets.items()}
     router = Router(routes, routes.pop(EVERY_OTHER, None))
+    if not any(bucket.read_only for bucket in config.buckets.values()):
+        return router
     return ReadOnly(router, _are(config, lambda bucket: bucket.read_only))
 
 
@@ -128,8 +130,13 @@ def _shown(config: Config, name: str, backend: Backend) -> Backend:
         if said.backend == name and (said.name or said.prefix)
     }
     storage = Rename(backend, places) if places else backend
-    is_bare = config.backends[name].type in NOTHING_PRIVATE and not any(place.prefix for place in places.values())
-    return storage if is_bare else Private(storage)
+    return Private(storage) if hides_own_keys(config, name) else storage
+
+
+def hides_own_keys(config: Config, backend: str) -> bool:
+    """Say whether the gateway keeps keys of its own in the buckets of a backend."""
+    has_prefix = any(said.prefix for said in config.buckets.values() if said.backend == backend)
+    return has_prefix or config.backends[backend].type not in NOTHING_PRIVATE
 
 
 def _watched(config: Config, backend: Observe) -> Watched:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from types import TracebackType
@@ -209,12 +209,13 @@ class _Noted:
 class _Opening:
     """A download of which is noted how it opens, and what becomes of it."""
 
-    __slots__ = ("_error", "_inner", "_observe", "_received", "_size")
+    __slots__ = ("_chunks", "_error", "_inner", "_observe", "_received", "_size")
 
     def __init__(self, observe: Observe, inner: AbstractAsyncContextManager[Download]) -> None:
         self._observe, self._inner = observe, inner
         self._error: BaseException | None = None
         self._received = 0
+        self._chunks: AsyncGenerator[bytes, None] | None = None
 
     async def __aenter__(self) -> Download:
         started = time.perf_counter()
@@ -231,7 +232,8 @@ class _Opening:
         if isinstance(download.content, (bytes, File)):
             self._received = self._size  # a file is sent by the kernel: nobody sees how far it comes
             return download
-        return download._replace(content=self._counted(download.content))
+        self._chunks = self._counted(download.content)
+        return download._replace(content=self._chunks)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -240,8 +242,10 @@ class _Opening:
             return await self._inner.__aexit__(kind, error, trace)
         finally:
             self._end()
+            if self._chunks:
+                await self._chunks.aclose()
 
-    async def _counted(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _counted(self, content: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         try:
             async for chunk in content:
                 self._received += len(chunk)

@@ -33,6 +33,7 @@ from gateway.storage import (
 
 _Query = TypeVar("_Query", ListQuery, UploadQuery)
 _NAMES: Final = ("Key", "ArgumentValue")  # fields of an error in which a key may stand
+_SIZES: Final = frozenset({"Size", "MaxSizeAllowed"})  # both in bytes of a key, the prefix among them
 
 
 class Rename:
@@ -245,3 +246,5 @@ def _rename(fields: dict[str, str], at: Address, place: Place) -> None:
     for name in _NAMES:
         if at.key and fields.get(name) == place.prefix + at.key:
             fields[name] = at.key
+    for name in _SIZES if place.prefix and fields.keys() >= _SIZES else ():
+        fields[name] = str(int(fields[name]) - len(place.prefix.encode()))

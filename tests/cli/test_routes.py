@@ -1,9 +1,12 @@
 """Routes as a user sees them: a gateway in a process of its own, boto3 in front, files behind."""
 
+import json
+import urllib.request
+
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.gateway_process import GatewayProcess, running
+from tests.gateway_process import GatewayProcess, free_port, running
 
 BUCKETS = {
     "media": {"backend": "disk", "name": "acme-media"},
@@ -99,3 +102,61 @@ def test_errors_do_not_tell_where_a_bucket_lies(s3):
 def test_what_lies_around_a_prefix_cannot_be_reached(s3):
     with pytest.raises(ClientError, match="NoSuchBucket"):
         s3.get_object(Bucket="tenants", Key="a/x/y")
+
+
+@pytest.fixture(scope="module")
+def degraded(tmp_path_factory):
+    """A gateway with two workers, one of whose backends is not there."""
+    folder = tmp_path_factory.mktemp("degraded")
+    dead = {"type": "s3", "endpoint": f"http://127.0.0.1:{free_port()}", "access_key": "a", "secret_key": "b"}
+    extra = {
+        "workers": 2,
+        "backends": {"disk": {"type": "local", "path": str(folder / "objects")}, "dead": dead},
+        "buckets": {"here": {"backend": "disk"}, "lost": {"backend": "dead"}},
+    }
+    with running(GatewayProcess(folder, extra=extra)) as process:
+        process.client().create_bucket(Bucket="here")
+        yield process
+
+
+def admin(gateway, path):
+    return urllib.request.urlopen(f"http://127.0.0.1:{gateway.admin_port}{path}").read().decode()
+
+
+def test_a_gateway_that_reaches_one_of_its_backends_is_ready_and_says_that_it_is_degraded(degraded):
+    told = json.loads(admin(degraded, "/readyz"))
+    assert (told["ready"], told["degraded"]) == (True, True)
+    assert told["backends"] == {"disk": "reachable", "dead": "unreachable"}
+
+
+def test_what_cannot_be_asked_for_is_never_told_as_missing(degraded):
+    s3 = degraded.client()
+    for call in (
+        s3.list_buckets,
+        lambda: s3.get_object(Bucket="lost", Key="key"),
+        lambda: s3.list_objects_v2(Bucket="lost"),
+        lambda: s3.put_object(Bucket="lost", Key="key", Body=b"data"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            call()
+        assert caught.value.response["Error"]["Code"] == "ServiceUnavailable"
+
+
+def test_the_other_backends_go_on(degraded):
+    s3 = degraded.client()
+    s3.put_object(Bucket="here", Key="key", Body=b"data")
+    assert s3.get_object(Bucket="here", Key="key")["Body"].read() == b"data"
+
+
+def test_workers_count_the_calls_of_their_backends_together(degraded):
+    for _ in range(20):
+        s3 = degraded.client()  # each on a connection of its own, and so to any worker
+        s3.put_object(Bucket="here", Key="counted", Body=bytes(1000))
+        s3.close()
+    lines = admin(degraded, "/metrics").splitlines()
+    found = dict(line.rsplit(" ", 1) for line in lines if line.startswith("gateway_backend"))
+    puts = 'backend="disk",operation="put"'
+    assert float(found[f'gateway_backend_calls_total{{{puts},outcome="ok"}}']) >= 20
+    assert float(found[f"gateway_backend_sent_bytes_total{{{puts}}}"]) >= 20_000
+    assert float(found[f"gateway_backend_seconds_count{{{puts}}}"]) >= 20
+    assert 'gateway_backend_calls_total{backend="dead",operation="list_objects",outcome="failure"}' in found

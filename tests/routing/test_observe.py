@@ -168,13 +168,17 @@ async def test_a_download_that_ends_too_early_counts_as_a_failure(memory):
 async def test_a_client_that_leaves_a_download_is_no_failure_of_the_backend(memory):
     storage = Observe(Failing(memory))
 
+    left = []
+
     async def leave():
         async with storage.get(AT) as download:
+            left.append(download.content)
             async for _ in download.content:
                 raise ConnectionError
 
     with pytest.raises(ConnectionError):
         await leave()
+    assert left[0].ag_frame is None  # closed, not left to the garbage collector
     assert outcomes(storage, "get") == {"ok": 1}
 
 

@@ -10,6 +10,7 @@ from gateway.errors import (
     BucketAlreadyExists,
     BucketNotEmpty,
     InvalidArgument,
+    KeyTooLongError,
     NoSuchBucket,
     NoSuchKey,
     NoSuchUpload,
@@ -259,6 +260,16 @@ async def test_an_argument_that_is_the_key_is_named_as_it_was_given():
     with pytest.raises(InvalidArgument) as caught:
         await put(Rename(Strict(Memory()), {"a": Place("up", "secret/")}), A)
     assert caught.value.fields == {"ArgumentName": "Key", "ArgumentValue": "key"}
+
+
+async def test_how_long_a_key_may_be_is_told_without_the_prefix(tmp_path):
+    async with open_local("disk", tmp_path / "root", fsync=False) as disk:
+        storage = Rename(disk, {"a": Place("up", "prefix/")})
+        await storage.create_bucket("a", {})
+        await put(storage, Address("a", "k" * 1017))
+        with pytest.raises(KeyTooLongError) as caught:
+            await put(storage, Address("a", "k" * 1018))
+    assert caught.value.fields == {"Size": "1018", "MaxSizeAllowed": "1017"}
 
 
 async def test_a_copy_between_two_of_them_is_left_to_the_storage(memory):

@@ -147,7 +147,8 @@ async def list_uploads(client: Client, bucket: str, query: UploadQuery) -> Uploa
     An upload is begun before its first part is stored: parts that were there before the open uploads were listed, and
     whose upload is not among those, are of one that is gone for good.
     """
-    with_parts = set() if query.after else {folder async for folder in own.folders(client, bucket, PARTS)}
+    is_first = query.after in {"", query.prefix}  # nothing of a prefix comes before the prefix itself
+    with_parts = {folder async for folder in own.folders(client, bucket, PARTS)} if is_first else set()
     markers = [_read(bucket, found(item)) async for item in own.items(client, bucket, UPLOADS)]
     left = with_parts - {part_prefix(marker.info.upload) for marker in markers}
     await _clear(client, bucket, left)

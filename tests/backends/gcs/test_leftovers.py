@@ -7,6 +7,8 @@ import pytest
 from gateway.backends.gcs import uploads as gcs_uploads
 from gateway.backends.gcs.names import OWN, PARTS
 from gateway.errors import NoSuchUpload
+from gateway.routing.place import Place
+from gateway.routing.rename import Rename
 from gateway.storage import Address, Completion, UploadQuery
 from tests.backends.given import body, keys, uploaded, uploads
 from tests.doubles.gcs import Fault
@@ -38,6 +40,16 @@ async def test_many_leftovers_go_page_by_page(fake, storage, bucket):
     fake.write(bucket, f"{PARTS}nonsense", b"x")
     assert await uploads(storage, bucket) == []
     assert ours(fake, bucket) == [f"{PARTS}nonsense"]
+
+
+async def test_leftovers_go_too_where_only_a_prefix_of_the_bucket_is_looked_through(fake, storage, bucket):
+    other = await storage.create_upload(Address(bucket, "elsewhere"))
+    await uploaded(storage, other, [(1, b"kept")])
+    fake.write(bucket, f"{PARTS}{1:048x}/00001-0", b"x")
+    under = Rename(storage, {"under": Place(bucket, "prefix/")})
+    assert await uploads(under, "under") == []
+    assert [name for name in ours(fake, bucket) if name.startswith(f"{PARTS}0000")] == []
+    assert [part.size for part in (await storage.list_parts(other)).parts] == [4]
 
 
 async def test_the_parts_of_an_upload_that_begins_meanwhile_stay(fake, storage, bucket):
