@@ -8,6 +8,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Final
 
+from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import InternalError, S3Error
 from gateway.storage import (
     Address,
@@ -57,7 +58,8 @@ class Carriage:
     """The way of the object `at` in `source` to the address `to` in `target`.
 
     `gate` is awaited before the last bytes go, and raises if they must not. `labels` tells what is kept beside the
-    copy. `parts` are those that the object was made of, where the source itself does not know their sizes.
+    copy. `parts` are those that the object was made of, where the source itself does not know their sizes. `conditions`
+    are about what is at the target.
     """
 
     source: Backend
@@ -67,6 +69,7 @@ class Carriage:
     gate: Gate
     labels: Callable[[ObjectInfo], Mapping[str, str]] = attrgetter("labels")
     parts: Sequence[Part] = ()
+    conditions: Conditions = ANY_STATE
 
     async def run(self) -> ObjectInfo:
         """Store the object there, of the same parts if it was made of parts, and return what the source says of it.
@@ -90,6 +93,7 @@ class Carriage:
             headers=info.headers,
             metadata=info.metadata,
             labels=self.labels(info),
+            conditions=self.conditions,
             checksum=info.checksum.algorithm if info.checksum else WriteOptions().checksum,
             composite=bool(info.checksum and info.checksum.composite),
         )
@@ -104,7 +108,7 @@ class Carriage:
             ]
             await pieces.end()
             await self.gate()
-            return await self.target.complete_upload(upload, stored, Completion(size=download.info.size))
+            return await self.target.complete_upload(upload, stored, Completion(self.conditions, download.info.size))
         except BaseException:
             with suppress(S3Error):
                 await self.target.abort_upload(upload)
