@@ -33,16 +33,16 @@ class Transaction(Protocol):
     def now(self) -> float:
         """The database's clock, in seconds; not before the last lock was got."""
 
-    def next_gen(self) -> int:
-        """Return a number greater than all before; for a locked key only."""
-
     def gens(self, count: int) -> Sequence[int]:
-        """Return as many of them."""
+        """Return numbers greater than all before, if they are used for keys that are locked."""
 
     def lock_route(self, route: str, *, shared: bool = False) -> None:
-        """Wait until nobody else has the route locked, or with `shared`, nobody alone; first of all locks."""
+        """Wait until nobody else has the route locked, or with `shared`, nobody for himself alone.
 
-    def lock(self, route: str, bucket: str, *keys: bytes) -> None:
+        It comes before all other locks, and once.
+        """
+
+    def lock(self, route: str, bucket: str, keys: Sequence[bytes]) -> None:
         """Wait until nobody else has any of the keys locked; once in a transaction."""
 
 
@@ -52,7 +52,8 @@ class Store(Protocol):
     async def run(self, work: Callable[[Transaction], T]) -> T:
         """Do some work; it is durable when this returns. What `work` raises undoes it, and is raised.
 
-        `work` may be called again if the database asks for it. Raises: StateUnavailable, StateUnknown.
+        `work` is called again if the database asks for it, so it changes nothing but the database. A cancelled caller
+        does not know whether it was done. Raises: StateUnavailable, StateUnknown.
         """
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
