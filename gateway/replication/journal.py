@@ -311,8 +311,8 @@ class Journal:
             except ServiceUnavailable:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LAST_PAUSE)
-            except SQLAlchemyError:
-                log.exception("not_settled", ops=[settlement.op.id for settlement in batch])
+            except SQLAlchemyError as error:
+                log.warning("not_settled", ops=[settlement.op.id for settlement in batch], error=str(error))
                 return
             else:
                 return

@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from gateway.state.postgresql import open_postgres
 from gateway.state.sqlite import open_sqlite
 from gateway.state.store import Store
 
@@ -21,4 +22,6 @@ def open_store(url: str) -> AbstractAsyncContextManager[Store]:
         raise ValueError("state is a URL: sqlite:////absolute/path or postgresql://user:password@host/name") from None
     if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
         return open_sqlite(Path(parsed.database))
+    if parsed.get_backend_name() == "postgresql":
+        return open_postgres(parsed)
     raise ValueError(f"{parsed.get_backend_name()} is no state store: use sqlite:///path or postgresql://…")

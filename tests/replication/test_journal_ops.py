@@ -131,7 +131,7 @@ async def test_what_the_database_never_takes_does_not_hold_up_the_rest(store, he
     await here.sweep()
     store.later(HOLD + 1)
     await here.sweep()
-    assert [claim.at for claim in await here.claim_tasks("copy", 10)] == [KEY]
+    assert KEY in [claim.at for claim in await here.claim_tasks("copy", 10)]
 
 
 async def test_an_op_that_was_certainly_not_begun_leaves_nothing(store, here):

@@ -1,13 +1,17 @@
 """Where tests keep state."""
 
-from contextlib import asynccontextmanager
+import pytest
 
 from gateway.state import open_store
+from tests.doubles import postgresql
 
-KINDS = ["sqlite"]
+WITHOUT = pytest.mark.skipif(postgresql.programs() is None, reason="PostgreSQL is not installed")
+KINDS = ["sqlite", pytest.param("postgresql", marks=WITHOUT)]
 
 
-@asynccontextmanager
-async def opened(kind, tmp_path):
-    async with open_store(f"sqlite:///{tmp_path}/state.db") as store:
-        yield store
+def url_of(kind, tmp_path):
+    return f"sqlite:///{tmp_path}/state.db" if kind == "sqlite" else postgresql.server().database()
+
+
+def opened(kind, tmp_path):
+    return open_store(url_of(kind, tmp_path))
