@@ -88,10 +88,19 @@ class Mirroring:
         try:
             await self._copy(self._primary, claim.at, claim, lease)
         except NoSuchKey:
-            if claim.kind is not Kind.DELETE:  # behind our back, or a delete that is under way
-                raise SourceMissing from None
+            if claim.kind is not Kind.DELETE:
+                await self._miss(claim.at)
+                return
             await self._primary.head_bucket(claim.at.bucket)  # with a bucket that is gone, nothing is deleted
             await self._delete(claim.at, lease)
+
+    async def _miss(self, at: Address) -> None:
+        """Accept that nothing is there, if the mirror holds nothing either. Raises: SourceMissing."""
+        try:
+            await self._mirror.head(at)
+        except NoSuchKey:
+            return
+        raise SourceMissing
 
     async def _copy(self, source: Backend, at: Address, claim: Claim, lease: Lease) -> None:
         if await self._has(await source.head(at, ReadOptions()), claim.at):

@@ -103,7 +103,8 @@ def sweep(tx: Transaction, scope: Scope) -> None:
     tx.connection.execute(_END, [{"op_id": row.id} for row in found])
     ats = {row.id: Address(row.bucket, row.key.decode()) for row in found}
     garbage.discard_staged(tx, scope, [(ats[row.id], row.staged) for row in found if row.on_fallback])
-    unknown = [tasks.Touch(ats[row.id], Kind(row.kind), row.began) for row in found if not row.on_fallback]
+    # What may not have happened takes nothing back: beside a delete it counts as begun before that.
+    unknown = [tasks.Touch(ats[row.id], Kind(row.kind), 0.0) for row in found if not row.on_fallback]
     tasks.touch(tx, scope, unknown)
 
 

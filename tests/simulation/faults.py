@@ -46,11 +46,14 @@ class Weather:
 
 
 class Faulty(Wrapper):
-    """A storage as one node sees it. `cut` holds the names of the backends that this node cannot reach."""
+    """A storage as one node sees it. `cut` holds the names of the backends that this node cannot reach.
 
-    def __init__(self, inner: Memory, weather: Weather, cut: set[str]) -> None:
+    With `stalls` whoever uses it is held up now and then, as a worker on a busy machine is.
+    """
+
+    def __init__(self, inner: Memory, weather: Weather, cut: set[str], *, stalls: bool = False) -> None:
         super().__init__(inner)
-        self._weather, self._cut = weather, cut
+        self._weather, self._cut, self._stalls = weather, cut, stalls
 
     @property
     def _up(self) -> bool:
@@ -64,6 +67,8 @@ class Faulty(Wrapper):
             return await ask()
         finally:
             await self._weather.passes(6)
+            if self._stalls:
+                await self._weather.stalls()
 
     async def _write(self, write: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         dice = self._weather.dice
@@ -79,6 +84,8 @@ class Faulty(Wrapper):
         landed = _later(dice.expovariate(3), write)
         result = await asyncio.shield(landed)
         await self._weather.passes(6)
+        if self._stalls:
+            await self._weather.stalls()
         if isinstance(result, S3Error):
             raise result
         return result
