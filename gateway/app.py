@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from socket import socket
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -17,7 +17,8 @@ from gateway.auth.verify import Verifier
 from gateway.backends.registry import BACKENDS
 from gateway.config import Config
 from gateway.config.keyfile import kept_key
-from gateway.config.models import EVERY_OTHER, Bucket, KeyFile
+from gateway.config.models import EVERY_OTHER, Bucket, KeyFile, Local
+from gateway.doctor.examine import Patient, as_json, examine
 from gateway.errors import S3Error
 from gateway.message import Owner
 from gateway.operations.service import Service
@@ -62,6 +63,7 @@ def run(config: Config, sockets: Sequence[socket], admin: Sequence[socket], shar
         certificate=Certificate(config.tls.certificate, config.tls.key) if config.tls else None,
         limits=Limits(**config.limits.model_dump()),
         drain=config.drain,
+        examine=partial(examined, config),
     )
     return Launch(plan, admin, shared).run()
 
@@ -96,6 +98,33 @@ async def open_backends(config: Config, opened: AsyncExitStack) -> Mapping[str, 
         except (OSError, S3Error) as error:
             raise StartError(f"backends.{name}: cannot be opened: {error}") from error
     return backends
+
+
+async def examined(config: Config) -> dict[str, Any]:
+    """Try what the backends can do, and return what was found out."""
+    return as_json(await examine(patients(config)))
+
+
+def patients(config: Config) -> Sequence[Patient]:
+    """Return the backends as they are examined: opened anew, and written to only where clients may write."""
+    found = []
+    for name, backend in config.backends.items():
+        ours = [
+            (said.name or bucket, said)
+            for bucket, said in config.buckets.items()
+            if said.backend == name and (said.name or bucket) != EVERY_OTHER
+        ]
+        found.append(
+            Patient(
+                name,
+                backend.type,
+                partial(BACKENDS[backend.type], name, **backend.model_dump(exclude={"type"})),
+                backend.path if isinstance(backend, Local) else None,
+                written={bucket: said.prefix for bucket, said in ours if not said.read_only},
+                read=sorted({bucket for bucket, said in ours if said.read_only}),
+            )
+        )
+    return found
 
 
 def keys_of(config: Config) -> Mapping[str, Key]:
@@ -149,7 +178,9 @@ def _watched(config: Config, backend: Observe) -> Watched:
 
 def _are(config: Config, said: Callable[[Bucket], bool]) -> Callable[[str], bool]:
     """Return what tells of a bucket, by its name, whether something is said of it."""
-    return lambda name: (bucket := config.bucket(name)) is not None and said(bucket)
+    answers = {name: said(bucket) for name, bucket in config.buckets.items()}
+    otherwise = answers.get(EVERY_OTHER, False)
+    return lambda name: answers.get(name, otherwise)
 
 
 def _is_public(config: Config) -> Callable[[str], bool]:

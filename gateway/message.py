@@ -1,6 +1,6 @@
 """What goes into an operation and what comes out of it, free of any HTTP library."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -66,6 +66,10 @@ class Headers:
     def names(self) -> Sequence[str]:
         """Return each name once."""
         return list(self._values)
+
+    def has_any(self, names: Collection[str]) -> bool:
+        """Say whether one of these headers is there."""
+        return not self._values.keys().isdisjoint(names)
 
     def __contains__(self, name: object) -> bool:
         return name in self._values

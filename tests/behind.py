@@ -75,7 +75,7 @@ def _moto(_: Path, servers: ExitStack) -> _Opened:
         objects = account.Bucket(bucket).objects.filter(Prefix=prefix)
         return {found.key.removeprefix(prefix): _sha256(found.get()["Body"].read()) for found in objects}
 
-    return {"type": "s3", "endpoint": url, **KEYS}, stored
+    return {"type": "s3", "endpoint": url, "dialect": "moto", **KEYS}, stored
 
 
 def _gateway(folder: Path, servers: ExitStack) -> _Opened:

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -148,6 +149,7 @@ def _check_lifetime(signed_at: float, expires: str, now: float) -> None:
         raise AccessDenied("Request has expired", **{"X-Amz-Expires": expires}, **times)
 
 
+@lru_cache(maxsize=64)  # a client sends the same all day
 def _credential(text: str, region: str, refuse: Refuse) -> tuple[str, Scope]:
     parts = text.rsplit("/", 4)  # an access key may hold slashes
     if len(parts) != 5 or not parts[0]:  # noqa: PLR2004 - as many as the format in the message has

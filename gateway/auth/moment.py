@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 _BASIC: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
@@ -16,12 +17,7 @@ def is_timestamp(text: str) -> bool:
 
 def from_timestamp(text: str) -> float | None:
     """Return the time that x-amz-date tells, or None."""
-    if not is_timestamp(text):
-        return None
-    try:
-        return _since_epoch(datetime.fromisoformat(text))
-    except ValueError:
-        return None
+    return _from_basic(text) if is_timestamp(text) else None
 
 
 def from_date(text: str) -> float | None:
@@ -43,6 +39,14 @@ def to_timestamp(moment: float) -> str:
 def to_text(moment: float) -> str:
     """Return a time as S3's errors write it: 2013-05-24T00:00:00Z."""
     return datetime.fromtimestamp(min(moment, _LAST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@lru_cache(maxsize=64)  # requests of one second tell the same
+def _from_basic(text: str) -> float | None:
+    try:
+        return _since_epoch(datetime.fromisoformat(text))
+    except ValueError:
+        return None
 
 
 def _since_epoch(when: datetime) -> float | None:

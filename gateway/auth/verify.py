@@ -163,8 +163,8 @@ def _refuse_unsigned(headers: Mapping[str, str], signed: Sequence[str]) -> None:
     unsigned = [
         name
         for name in headers
-        if (name.startswith("x-amz-") or name in {"host", "content-md5"})
-        and name not in signed
+        if name not in signed
+        and (name.startswith("x-amz-") or name in {"host", "content-md5"})
         and name != payload.HEADER
     ]
     if unsigned:

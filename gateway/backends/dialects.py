@@ -30,6 +30,7 @@ class Dialect:
     delete_conditions: bool = False  # If-Match of DeleteObject
     copy_conditions: str | None = None  # what stands before If-Match of the destination of a copy
     copy_pins: tuple[str, ...] = ()  # the headers that hold a copy to one version of its source
+    copies_in_place: bool = False  # a copy onto itself leaves ETag and parts as they are
     pins_part_copies: bool = False
     part_reads: bool = False  # GET and HEAD ?partNumber=
     attributes: bool = False  # GetObjectAttributes
@@ -117,6 +118,7 @@ CEPH: Final = Dialect(
     # Ceph's own name of the condition: https://docs.ceph.com/en/latest/radosgw/s3/objectops/#copy-object. S3's name is
     # ignored (github.com/ceph/ceph/pull/30866), and of copies of parts both are.
     copy_pins=(COPY_PIN, "x-amz-copy-if-match"),
+    copies_in_place=True,
 )
 
 GCS: Final = Dialect(
@@ -140,10 +142,14 @@ B2: Final = Dialect(
     redirects=False,
 )
 
+# Measured on moto 5.2 (https://docs.getmoto.org), a server for tests: it checks no checksum, keeps none that stands in
+# a header, and ignores conditions of copies and the If-Match of a completion.
+MOTO: Final = Dialect(name="moto", write_conditions=_BOTH, delete_conditions=True)
+
 GENERIC: Final = Dialect(name="generic")
 
 DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
-    {dialect.name: dialect for dialect in (AWS, R2, MINIO, CEPH, GCS, B2, GENERIC)}
+    {dialect.name: dialect for dialect in (AWS, R2, MINIO, CEPH, GCS, B2, MOTO, GENERIC)}
 )
 
 

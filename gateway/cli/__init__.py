@@ -7,7 +7,7 @@ import click
 
 COMMANDS: Final = {
     "serve": "Serve S3 until told to stop.",
-    "check": "Check a configuration, and open the backends it names.",
+    "check": "Check a configuration, and try what its backends can do.",
     "explain": "Say where a bucket or an object lies, and who may do what with it.",
     "presign": "Print a URL that anybody may use for a while.",
 }

@@ -1,36 +1,77 @@
-"""`gateway check`: whether the configuration is good, and whether what it names can be reached."""
+"""`gateway check`: whether the configuration is good, and whether what it names does what is said of it."""
 
 import asyncio
+import json
+import signal
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 
 import click
+import structlog
 
-from gateway.app import open_backends
+from gateway.app import patients
 from gateway.cli.configured import config_option
 from gateway.config import Config
 from gateway.config.models import KeyFile
-from gateway.errors import S3Error
-from gateway.server import logs
+from gateway.doctor.examine import as_json, examine
+from gateway.doctor.findings import Diagnosis, Result
 from gateway.server.bind import StartError
 from gateway.server.tls import Certificate
 
 
 @click.command()
+@click.option("--offline", is_flag=True, help="Ask no backend anything: the configuration alone.")
+@click.option("--json", "as_document", is_flag=True, help="Print the result for programs.")
 @config_option
-def command(config: Config) -> None:
-    """Read the configuration, open every backend, and say what is there."""
-    logs.configure(config.log.format, config.log.level)
+def command(config: Config, *, offline: bool, as_document: bool) -> None:
+    """Read the configuration, and try what its backends can do.
+
+    Each backend is tried in a corner of a bucket that is named for it, below .gw/doctor/, which is removed again.
+    Exit status 1: something is wrong, and standard error says what.
+    """
     try:
         if config.tls:
             Certificate(config.tls.certificate, config.tls.key)
-        rows = asyncio.run(_look(config))
+        diagnoses = [] if offline else asyncio.run(_examine(config))
     except StartError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from error
+    except KeyboardInterrupt as error:
+        click.echo("interrupted; what was written is removed", err=True)
+        raise SystemExit(130) from error
+    if as_document:
+        click.echo(json.dumps(as_json(diagnoses), indent=2))
+    else:
+        _tell(config, diagnoses)
+    problems = [problem for diagnosis in diagnoses for problem in diagnosis.problems]
+    if not as_document:
+        click.echo("".join(f"{problem}\n" for problem in problems), nl=False, err=True)
+    raise SystemExit(1 if problems else 0)
+
+
+async def _examine(config: Config) -> Sequence[Diagnosis]:
+    """Examine the backends without a log: the result tells the same in better order."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    running = asyncio.current_task()
+    if running:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    try:
+        return await examine(patients(config))
+    except asyncio.CancelledError as error:
+        raise KeyboardInterrupt from error
+
+
+def _tell(config: Config, diagnoses: Sequence[Diagnosis]) -> None:
     _print(_summary(config))
+    counted = {each.backend: each.bucket_count for each in diagnoses}
+    rows = [
+        (name, backend.type, "" if counted.get(name) is None else str(counted[name]))
+        for name, backend in config.backends.items()
+    ]
     _print([("BACKEND", "TYPE", "BUCKETS"), *rows])
     _print([("ROUTE", "BACKEND", "PUBLIC", "ACLS"), *_routes(config)])
+    if diagnoses:
+        _print(_capabilities(diagnoses))
+        _print_reasons(diagnoses)
 
 
 def _summary(config: Config) -> Sequence[Sequence[str]]:
@@ -45,21 +86,27 @@ def _summary(config: Config) -> Sequence[Sequence[str]]:
     ]
 
 
-async def _look(config: Config) -> Sequence[Sequence[str]]:
-    """Return a row for each backend. Raises: StartError."""
-    rows = []
-    async with AsyncExitStack() as opened:
-        for name, backend in (await open_backends(config, opened)).items():
-            try:
-                buckets = await backend.list_buckets()
-            except S3Error as error:
-                raise StartError(f"backends.{name}: cannot be read: {error}") from error
-            rows.append((name, config.backends[name].type, str(len(buckets))))
-    return rows
-
-
 def _routes(config: Config) -> Sequence[Sequence[str]]:
     return [(name, bucket.backend, bucket.public or "no", bucket.acls) for name, bucket in config.buckets.items()]
+
+
+def _capabilities(diagnoses: Sequence[Diagnosis]) -> Sequence[Sequence[str]]:
+    """Return a row for each thing that was tried, and a column for each backend."""
+    names = dict.fromkeys(each.name for diagnosis in diagnoses for each in diagnosis.findings)
+    found = [{each.name: each.result for each in diagnosis.findings} for diagnosis in diagnoses]
+    rows = [(name, *(results.get(name, Result.UNTRIED).value for results in found)) for name in names]
+    return [("CAPABILITY", *(diagnosis.backend.upper() for diagnosis in diagnoses)), *rows]
+
+
+def _print_reasons(diagnoses: Sequence[Diagnosis]) -> None:
+    rows = [
+        (f"{diagnosis.backend}: {each.name}", each.result.value, each.reason)
+        for diagnosis in diagnoses
+        for each in diagnosis.findings
+        if each.reason and not each.problem
+    ]
+    if rows:
+        _print([("NOTE", "", ""), *rows])
 
 
 def _print(rows: Sequence[Sequence[str]]) -> None:

@@ -123,7 +123,7 @@ class S3(S3Account):
     endpoint: str | None = None
     role: str | None = Field(None, pattern=r"^arn:[a-z-]+:iam::[0-9]+:role/.+$")
     external_id: str | None = Field(None, min_length=2)
-    dialect: Literal["auto", "aws", "r2", "minio", "ceph", "gcs", "b2", "generic"] = "auto"
+    dialect: Literal["auto", "aws", "r2", "minio", "ceph", "gcs", "b2", "moto", "generic"] = "auto"
     addressing: Literal["auto", "path", "virtual"] = "auto"
     ca: Path | None = None
 

@@ -16,9 +16,10 @@ async def refuse_demands(service: Service, call: Call) -> None:
     Raises: NotImplementedByGateway, InvalidStorageClass, InvalidArgument (a version other than "null", the only one
     where nothing is versioned), AccessDenied (the bucket is another's than expected).
     """
-    for name in call.headers.names():
-        if refuse := REFUSED.get(name):
-            refuse(name, call.headers[name])
+    if call.headers.has_any(_NAMES):
+        for name in call.headers.names():
+            if refuse := REFUSED.get(name):
+                refuse(name, call.headers[name])
     if call.key and "versionId" in call.query:
         _refuse_version(call.query["versionId"])
     if owner := call.headers.get("x-amz-expected-bucket-owner"):
@@ -98,3 +99,4 @@ REFUSED: Final[Mapping[str, Callable[[str, str], None]]] = MappingProxyType(
         "x-amz-object-if-match": _never,
     }
 )
+_NAMES: Final = frozenset(REFUSED)

@@ -87,7 +87,7 @@ def conditions(call: Call, prefix: str = "") -> Conditions:
     """
     headers = call.headers
     names = [f"{prefix}{name}" for name in _CONDITIONS] if prefix else _CONDITIONS
-    if not any(name in headers for name in names):
+    if not headers.has_any(names):
         return ANY_STATE
     match, none_match, modified, unmodified = names
     return Conditions(

@@ -1,5 +1,6 @@
 """ListObjects, ListObjectsV2 and ListObjectVersions."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -47,8 +48,7 @@ async def list_objects(service: Service, call: Call) -> Answer:
     """
     asked = await _asked(call)
     marker = call.query.get("marker", "")
-    page = await _page(service, call, asked, marker)
-    owners = await _owners(service, call)
+    page, owners = await _owned_page(service, call, asked, marker)
     content = {
         **asked.head(call),
         "Prefix": asked.prefix if xml.carries(asked.prefix) else asked.write(asked.prefix),
@@ -67,8 +67,11 @@ async def list_objects_v2(service: Service, call: Call) -> Answer:
         raise InvalidArgument("Invalid List Type", ArgumentName="list-type", ArgumentValue=call.query["list-type"])
     asked = await _asked(call)
     token, start = call.query.get("continuation-token"), call.query.get("start-after")
-    page = await _page(service, call, asked, paging.item(token) if token else start or "")
-    owners = await _owners(service, call) if call.query.get("fetch-owner", "").lower() == "true" else _nobody
+    after = paging.item(token) if token else start or ""
+    if call.query.get("fetch-owner", "").lower() == "true":
+        page, owners = await _owned_page(service, call, asked, after)
+    else:
+        page, owners = await _page(service, call, asked, after), _nobody
     content = {
         **asked.head(call),
         "StartAfter": asked.write(start) if start else None,
@@ -90,8 +93,7 @@ async def list_object_versions(service: Service, call: Call) -> Answer:
     asked = await _asked(call)
     marker, version = call.query.get("key-marker", ""), call.query.get("version-id-marker", "")
     _check_version_marker(marker, version)
-    page = await _page(service, call, asked, marker)
-    owners = await _owners(service, call)
+    page, owners = await _owned_page(service, call, asked, marker)
     content = {
         **asked.head(call),
         "KeyMarker": asked.write(marker),
@@ -126,6 +128,17 @@ async def _asked(call: Call) -> Asked:
     prefix = call.query.get("prefix", "")
     await call.require("list", Address(call.bucket, prefix))
     return Asked(prefix, call.query.get("delimiter", ""), limit, write, encoding)
+
+
+async def _owned_page(service: Service, call: Call, asked: Asked, after: str) -> tuple[ListPage, Owners]:
+    """Look for the objects and for whose they are at the same time: in a cloud, each is a request of its own."""
+    page = asyncio.ensure_future(_page(service, call, asked, after))
+    owners = asyncio.ensure_future(_owners(service, call))
+    try:
+        return await asyncio.gather(page, owners)
+    finally:
+        page.cancel()
+        owners.cancel()
 
 
 async def _page(service: Service, call: Call, asked: Asked, after: str) -> ListPage:

@@ -29,31 +29,31 @@ async def put_object(service: Service, call: Call) -> Answer:
 
 async def get_object(service: Service, call: Call) -> Answer:
     """Open the object for the server to send. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html."""
-    options = read_options(call)
+    options, at = read_options(call), call.address
     try:
-        download = await call.keep_open.enter_async_context(service.storage.get(call.address, options))
+        download = await call.keep_open.enter_async_context(service.storage.get(at, options))
     except NoSuchKey as error:
-        raise await told(call, call.address, error) from error
+        raise await told(call, at, error) from error
     except InvalidRange as error:
         error.fields.setdefault("RangeRequested", call.headers.get("range"))
         raise
-    await allow_opened(service, call, call.address, download.info)
+    await allow_opened(service, call, at, download.info)
     status, headers = _described(call, download.info, options, (download.start, download.stop))
     return Answer(status, headers, download)
 
 
 async def head_object(service: Service, call: Call) -> Answer:
     """Say what a GET would. https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html."""
-    options = read_options(call)
+    options, at = read_options(call), call.address
     try:
-        info = await service.storage.head(call.address, options)
+        info = await service.storage.head(at, options)
         start, stop = _span(info, options)
     except NoSuchKey as error:
-        raise await told(call, call.address, error) from error
+        raise await told(call, at, error) from error
     except InvalidRange as error:
         error.fields.setdefault("RangeRequested", call.headers.get("range"))
         raise
-    await allow_opened(service, call, call.address, info)
+    await allow_opened(service, call, at, info)
     status, headers = _described(call, info, options, (start, stop))
     return Answer(status, headers, length=stop - start)
 

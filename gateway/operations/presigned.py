@@ -31,6 +31,8 @@ def with_carried(headers: Headers, query: Mapping[str, str]) -> Headers:
 
     Raises: InvalidArgument for a value that no header could have, and that would end one where it is given back.
     """
+    if _MARK not in query:
+        return headers
     further = [(name, value) for name, value in carried(query).items() if name not in headers]
     for name, value in further:
         if _CONTROL.search(value):

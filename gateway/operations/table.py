@@ -90,7 +90,7 @@ def resolve(call: Call) -> Operation:
     scope = Scope.OBJECT if call.key else Scope.BUCKET if call.bucket else Scope.SERVICE
     asked = SUBRESOURCES.intersection(call.query) if call.query else NOTHING
     for row in _ROWS.get((call.method, scope, asked), ()):
-        if all(_has(call, need) for need in row.needs):
+        if not row.needs or all(_has(call, need) for need in row.needs):
             return row
     return PREFLIGHT if call.method == "OPTIONS" else NO_OPERATION
 

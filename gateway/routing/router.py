@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import AccessDenied, NoSuchBucket
+from gateway.routing import across
 from gateway.routing.together import Together
 from gateway.storage import (
     Address,
@@ -79,8 +80,7 @@ class Router:
         there, here = self._of(source.bucket), self._of(to.bucket)
         if there is here:
             return await here.copy(source, to, options, etag)
-        async with there.get(source, ReadOptions(conditions=Conditions(if_match=(etag,)))) as download:
-            return await here.put(to, body_of(download), options)
+        return await across.copy(across.Across(there, source, etag, here, to), options)
 
     async def annotate(self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
         await self._of(at.bucket).annotate(at, labels, was)

@@ -4,27 +4,55 @@ The lines look like all others but are put together by hand: through structlog o
 all. What a client chose is escaped; query strings, which may hold a signature, are never written.
 """
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as quoted
+from typing import Final
 
 from gateway.server.exchange import Exchange
 from gateway.server.logs import Format, Level, in_console, plain
 
-Access = Callable[[Exchange, float], None]
+AT_ONCE: Final = 4096  # what a pipe takes in one piece, so that the lines of several processes never mix: pipe(7)
+
+
+class Access:
+    """Writes lines, together with those of the other requests that the event loop answered in the same turn."""
+
+    def __init__(self, line: Callable[[Exchange, float], str]) -> None:
+        self._line = line
+        self._lines: list[str] = []
+        self._size = 0
+
+    def __call__(self, exchange: Exchange, seconds: float) -> None:
+        """Write the line of a request, given the seconds it took."""
+        line = self._line(exchange, seconds)
+        if self._size + len(line) > AT_ONCE:
+            self._write()
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._lines.append(line)
+        self._size += len(line)
+
+    def _write(self) -> None:
+        text = "".join(self._lines)
+        self._lines.clear()
+        self._size = 0
+        if text:
+            sys.stderr.write(text)
 
 
 def access_log(form: Format, level: Level) -> Access | None:
-    """Return what writes the line of a request, given the seconds it took; None where the level leaves it out."""
+    """Return what writes the line of a request; None where the level leaves it out."""
     if level not in {"debug", "info"}:
         return None
-    return _console if in_console(form) else _json
+    return Access(_console if in_console(form) else _json)
 
 
-def _json(exchange: Exchange, seconds: float) -> None:
+def _json(exchange: Exchange, seconds: float) -> str:
     call = exchange.call
-    sys.stderr.write(
+    return (
         f'{{"time":"{_now()}","level":"info","event":"request","request_id":"{exchange.request_id}",'
         f'"method":"{exchange.method}","operation":"{exchange.operation}",'
         f'"bucket":{quoted(call.bucket if call else "")},"key":{quoted(call.key if call else "")},'
@@ -34,10 +62,10 @@ def _json(exchange: Exchange, seconds: float) -> None:
     )
 
 
-def _console(exchange: Exchange, seconds: float) -> None:
+def _console(exchange: Exchange, seconds: float) -> str:
     call = exchange.call
     path = f"{call.bucket}/{call.key}" if call and call.key else call.bucket if call else ""
-    sys.stderr.write(
+    return (
         f"{_now()} info    {exchange.operation} {plain(path)} {exchange.status} {exchange.error or '-'} "
         f"{seconds * 1000:.1f} ms in={exchange.payload.total_bytes} out={exchange.sent} "
         f"key={plain(exchange.access_key or '-')} from={exchange.connection.remote} id={exchange.request_id}\n"

@@ -178,6 +178,11 @@ class Connection(BaseProtocol):
         if self._task is not None:
             self._task.cancel()
 
+    @property
+    def is_busy(self) -> bool:
+        """True while a request is being answered."""
+        return self._waiter is None and self._discarded < 0
+
     # --- what the exchange of request and answer needs ---
 
     @property
@@ -248,7 +253,9 @@ class Connection(BaseProtocol):
         while (exchange := await self._next()) is not None:
             self.deadline = NEVER
             await self._listener.handle(exchange)
-            if exchange.closing or not await self._is_taken() or not await self._skip(exchange.payload):
+            if exchange.closing or (self._paused and not await self._is_taken()):
+                break
+            if not exchange.payload.is_eof() and not await self._skip(exchange.payload):
                 break
             if not self._queue:
                 self._watch(self.limits.idle_timeout, self.abort)

@@ -1,6 +1,6 @@
 """One request and its answer, as the edge sees them: what is known before there is a Call, and after."""
 
-import secrets
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -19,7 +19,7 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 def _new_id() -> str:
     """Return an id as S3's are: 16 hexadecimal digits, upper case."""
-    return secrets.token_hex(8).upper()
+    return os.urandom(8).hex().upper()
 
 
 @dataclass(slots=True, eq=False)

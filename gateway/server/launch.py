@@ -59,5 +59,5 @@ async def _serve_admin(launch: Launch, parent: int) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_reader(parent, stop.set)
-    async with admin_server(launch.admin, launch.plan.board, launch.shared):
+    async with admin_server(launch.admin, launch.plan.board, launch.shared, launch.plan.examine):
         await stop.wait()

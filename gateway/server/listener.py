@@ -77,4 +77,5 @@ class Listener:
             if connection.deadline <= now:
                 connection.expire()
         metrics.CONNECTIONS.set(len(self._connections))
+        metrics.IN_FLIGHT.set(sum(connection.is_busy for connection in self._connections))
         self._sweeper = self.loop.call_later(self._interval, self._sweep)

@@ -32,13 +32,11 @@ class Observer:
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer a request."""
-        metrics.IN_FLIGHT.inc()
         started = time.perf_counter()
         try:
             await self._handle(exchange)
         finally:
             seconds = time.perf_counter() - started
-            metrics.IN_FLIGHT.dec()
             _count(exchange, seconds)
             if self._access:
                 self._access(exchange, seconds)
@@ -65,9 +63,10 @@ def _requests(operation: str, status: int) -> Counter:
 
 
 def _count(exchange: Exchange, seconds: float) -> None:
-    series = _series(exchange.operation)
+    operation = exchange.operation
+    series = _series(operation)
     series.seconds.observe(seconds)
-    _requests(exchange.operation, exchange.status).inc()
+    _requests(operation, exchange.status).inc()
     if exchange.payload.total_bytes:
         series.received.inc(exchange.payload.total_bytes)
     if exchange.sent:

@@ -15,6 +15,7 @@ import structlog
 
 from gateway import metrics
 from gateway.server.admin import admin_server
+from gateway.server.checkup import Examine
 from gateway.server.exchange import Exchange
 from gateway.server.health import Board, Lookout, State, Watched
 from gateway.server.limits import Limits
@@ -50,6 +51,7 @@ class Plan:
     drain: float
     admin: Sequence[socket.socket] = ()  # only where one process does everything
     ready: Callable[[], None] = lambda: None
+    examine: Examine | None = None  # the backends, for who asks at the admin port
 
 
 async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
@@ -60,7 +62,7 @@ async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
     metrics.set_build()
     async with AsyncExitStack() as opened:
         if plan.admin:
-            await opened.enter_async_context(admin_server(plan.admin, plan.board))
+            await opened.enter_async_context(admin_server(plan.admin, plan.board, examine=plan.examine))
         gateway = await opened.enter_async_context(plan.build(number))
         lookout = Lookout(gateway.backends, plan.board, number)
         await lookout.look()

@@ -148,7 +148,6 @@ class Suite:
                 "display_name": f"{name}-user",
                 "email": f"{name}@example.invalid",
                 "tenant": name,
-                "api_name": "us-east-1",
             }
         with (self._folder / "s3tests.conf").open("w") as file:
             config.write(file)

@@ -15,16 +15,20 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.message import Message
+from email.parser import BytesParser
 from functools import cached_property
 from secrets import token_hex
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 from awscrt import checksums as crt
 
 STEP = 256 * 1024
 SOURCES = 32
+CALLS = 100
+CALL = re.compile(rb"DELETE (/storage/v1/[^ \r\n]+) HTTP/1\.1\r\n")
 FIELDS = ("contentType", "cacheControl", "contentDisposition", "contentEncoding", "contentLanguage")
 WRITABLE = {*FIELDS, "name", "metadata", "md5Hash", "crc32c"}
 KNOWN = {*WRITABLE, "generation", "metageneration", "size", "timeCreated", "updated", "componentCount", "bucket"}
@@ -66,7 +70,7 @@ class Fault:
     skips: int = 0
     times: int = 1
 
-    def takes(self, request: web.Request) -> bool:
+    def takes(self, request: "web.Request | Inner") -> bool:
         """Say whether it is the turn of this request."""
         if not self.times or self.method not in request.method or self.path not in unquote(request.raw_path):
             return False
@@ -129,6 +133,19 @@ class Session:
     done: dict[str, Any] | None = None
 
 
+@dataclass
+class Inner:
+    """A request within another."""
+
+    method: str
+    raw_path: str
+    headers: Mapping[str, str]
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return dict(parse_qsl(self.raw_path.partition("?")[2], strict_parsing="?" in self.raw_path))
+
+
 class Gcs:
     """The storage. `keeps` is how many bytes of a step it persists at most; `tokens` are those it accepts, if set."""
 
@@ -188,7 +205,7 @@ class Gcs:
             return await _send_some(request, response, fault.cut_after)
         return response
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: "web.Request | Inner") -> web.Response:
         path = request.raw_path.partition("?")[0]
         if path == "/token":
             return await self._give_token(request)
@@ -217,6 +234,7 @@ class Gcs:
             ("POST", f"/upload{api}{bucket}/o", self._upload),
             ("PUT", "/session/([0-9a-f]+)", self._continue),
             ("DELETE", "/session/([0-9a-f]+)", self._cancel),
+            ("POST", "/batch/storage/v1", self._batch),
         ]
 
     # --- buckets ---
@@ -323,6 +341,36 @@ class Gcs:
         _check(self._blob(bucket, name), query)
         del self.buckets[bucket].blobs[name]
         return web.Response(status=204)
+
+    async def _batch(self, request: web.Request) -> web.Response:
+        kind = request.headers["Content-Type"]
+        message = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + await _read(request))
+        calls = message.get_payload()
+        if message.get_content_type() != "multipart/mixed" or not isinstance(calls, list) or len(calls) > CALLS:
+            raise RefusedError(400, "The batch request is malformed or has too many calls.")
+        boundary, answers = f"batch_{token_hex(8)}", []
+        for call in calls:
+            answer = await self._answer_inner(call, request.headers)
+            head = f"--{boundary}\r\nContent-Type: application/http\r\n"
+            named = f"Content-ID: <response-{call['Content-ID'].strip('<>')}>\r\n\r\n" if call["Content-ID"] else "\r\n"
+            status = f"HTTP/1.1 {answer.status} {answer.reason}\r\nContent-Length: {len(answer.body or b'')}\r\n\r\n"
+            answers.append((head + named + status).encode() + (answer.body or b"") + b"\r\n")
+        content = b"".join(answers) + f"--{boundary}--\r\n".encode()
+        return web.Response(body=content, headers={"Content-Type": f"multipart/mixed; boundary={boundary}"})
+
+    async def _answer_inner(self, call: Message, headers: Mapping[str, str]) -> web.Response:
+        line = CALL.match(call.get_payload(decode=True) or b"")
+        if call.get_content_type() != "application/http" or line is None:
+            raise RefusedError(400, "The batch request has a part that is no call.")
+        inner = Inner("DELETE", line[1].decode(), {"Authorization": headers.get("Authorization", "")})
+        self.requests.append(f"inner DELETE {unquote(inner.raw_path)}")
+        fault = next((fault for fault in self.faults if fault.takes(inner)), Fault())
+        if fault.status:
+            return RefusedError(fault.status, "out of order", fault.reason).answer()
+        try:
+            return await self._answer(inner)
+        except RefusedError as error:
+            return error.answer()
 
     async def _compose(self, request: web.Request, bucket: str, name: str) -> web.Response:
         query = _query(request, {"fields", *PRECONDITIONS})

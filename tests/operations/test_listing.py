@@ -1,3 +1,4 @@
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -274,3 +275,33 @@ def test_an_object_is_written_as_any_document_is(key, checksum):
     asked = listing.Asked("", "", 1000, str, None)
     written = listing._objects("Contents", asked, ListPage([info, info], ()), lambda _: xml.element("Owner", owner))
     assert xml.document("Page", {"Contents": written}) == xml.document("Page", {"Contents": [plain, plain]})
+
+
+class Slow(Memory):
+    """Tells nothing of a listing before it is asked whose the bucket is: one question after the other never ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def head_bucket(self, bucket):
+        self.asked.set()
+        return await super().head_bucket(bucket)
+
+    async def list_objects(self, bucket, query):
+        await self.asked.wait()
+        return await super().list_objects(bucket, query)
+
+
+@pytest.mark.parametrize("of", [v1, versions])
+async def test_the_owner_is_looked_for_while_the_objects_are(of):
+    slow = await bucket(service(Slow()), keys=KEYS)
+    async with asyncio.timeout(5):
+        page = await of(slow)
+    assert keys(page, "Contents" if of is v1 else "Version") == KEYS
+
+
+@pytest.mark.parametrize("of", [v1, versions])
+async def test_a_listing_of_a_missing_bucket_names_it(of):
+    with pytest.raises(NoSuchBucket):
+        await of(service())

@@ -2,6 +2,7 @@ import asyncio
 import time
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.backends.memory import Memory
 from gateway.server.limits import Limits
@@ -39,6 +40,22 @@ async def test_draining_lets_answers_end_and_says_that_the_connection_closes(hel
     assert (reply.body, reply.headers["connection"]) == (b"bytes", "close")
     await drained
     assert await reader.read() == b""
+
+
+async def test_the_requests_that_are_being_answered_are_counted(held):
+    _, idle = await held.connect()
+    reader, writer = await held.connect()
+    writer.write(GET)
+    await held.storage.opened.wait()
+    held.listener._sweep()
+    assert REGISTRY.get_sample_value("gateway_requests_in_flight") == 1
+    held.storage.go.set()
+    await receive(reader)
+    await held.end()
+    await asyncio.sleep(0)
+    held.listener._sweep()
+    assert REGISTRY.get_sample_value("gateway_requests_in_flight") == 0
+    idle.close()
 
 
 async def test_draining_lets_bodies_come_in(site):

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from gateway.backends.gcs import bucket_labels, buckets, completing, copying, listing, reading, uploads, writing
 from gateway.backends.gcs.buckets import Account
 from gateway.backends.gcs.client import Client
+from gateway.backends.gcs.deleting import Deletions
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.storage import (
     Address,
@@ -29,9 +30,9 @@ from gateway.storage import (
 class Gcs:
     """One project of Google Cloud Storage, or whatever speaks its JSON API."""
 
-    def __init__(self, client: Client, account: Account) -> None:
+    def __init__(self, client: Client, account: Account, deletions: Deletions) -> None:
         self.name = client.name
-        self._client, self._account = client, account
+        self._client, self._account, self._deletions = client, account, deletions
 
     # --- buckets ---
 
@@ -68,7 +69,10 @@ class Gcs:
             await bucket_labels.annotate(self._client, at.bucket, labels, was)
 
     async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:
-        await writing.delete(self._client, at, conditions)
+        if conditions:
+            await writing.delete_if(self._client, at, conditions)
+        else:
+            await self._deletions.delete(at)
 
     async def list_objects(self, bucket: str, query: ListQuery) -> ListPage:
         return await listing.list_objects(self._client, bucket, query)

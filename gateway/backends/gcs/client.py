@@ -25,7 +25,7 @@ from yarl import URL
 from gateway.backends.gcs.credentials import Credentials
 from gateway.backends.gcs.failures import Refusal, translate
 from gateway.backends.gcs.names import object_path
-from gateway.errors import CredentialsRefused, InternalError, ServiceUnavailable
+from gateway.errors import CredentialsRefused, InternalError, ServiceUnavailable, SlowDown
 from gateway.storage import Address
 
 API: Final = "/storage/v1"
@@ -35,6 +35,7 @@ UNAUTHORIZED: Final = 401
 SLOW: Final = 600.0  # seconds for copies and compositions
 AT_ONCE: Final = 32
 PAUSES: Final = (0.1, 0.4)  # seconds, about: before what can be repeated is repeated
+THROTTLED: Final = 5  # times as long if it was too often: a name, and its metadata, are written about once a second
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -79,6 +80,7 @@ class Client:
     ) -> None:
         self.name, self.patience = name, patience
         self.turns = asyncio.Semaphore(AT_ONCE)  # for calls that make many requests at once
+        self.knows_batches = True  # until it is told otherwise, as some emulators do
         self._session, self._endpoint, self._credentials = session, endpoint, credentials
 
     async def ask(self, request: Request) -> dict[str, Any]:
@@ -88,10 +90,11 @@ class Client:
                 return await self._ask(request)
             except CredentialsRefused:
                 raise
-            except ServiceUnavailable:
+            except ServiceUnavailable as error:
                 if not request.repeatable:
                     raise
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret, only spread
+                seconds = pause * THROTTLED if isinstance(error, SlowDown) else pause
+            await asyncio.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311 - no secret, only spread
         return await self._ask(request)
 
     async def read(self, at: Address, generation: str = "") -> bytes:

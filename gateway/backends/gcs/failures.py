@@ -20,6 +20,7 @@ from gateway.errors import (
     InvalidRange,
     NoSuchBucket,
     NoSuchKey,
+    NotImplementedByGateway,
     PreconditionFailed,
     S3Error,
     ServiceUnavailable,
@@ -69,7 +70,9 @@ def translate(refusal: Refusal) -> S3Error:
 def credentials_refused(backend: str, reason: str, setting: str = "credentials") -> CredentialsRefused:
     """Say in the log which setting to look at, and return what the client is told."""
     log.error("backend_credentials_refused", backend=backend, setting=f"backends.{backend}.{setting}", reason=reason)
-    return CredentialsRefused()
+    error = CredentialsRefused()
+    error.add_note(f"look at {setting}: {reason}")  # for operators; clients are never told notes
+    return error
 
 
 def _forbidden(refusal: Refusal) -> S3Error:
@@ -123,6 +126,7 @@ _BY_STATUS: Final[Mapping[int, Callable[[Refusal], S3Error]]] = MappingProxyType
         429: lambda _: SlowDown(),
         499: lambda _: InternalError(),  # an upload that we gave up ourselves
         500: _broken,
+        501: lambda _: NotImplementedByGateway(),  # an emulator
         502: _broken,
         503: lambda _: ServiceUnavailable(),
         504: _broken,

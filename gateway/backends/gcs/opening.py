@@ -12,6 +12,7 @@ from gateway.backends.gcs.backend import Gcs
 from gateway.backends.gcs.buckets import Account
 from gateway.backends.gcs.client import Client, Patience
 from gateway.backends.gcs.credentials import Credentials, find_token
+from gateway.backends.gcs.deleting import Deletions
 from gateway.backends.gcs.settings import Options, Settings
 from gateway.storage import PIECE, Backend
 
@@ -33,8 +34,10 @@ async def open_gcs(name: str, **settings: Unpack[Options]) -> AsyncIterator[Back
         if said.credentials or not endpoint:
             credentials = Credentials(name, await asyncio.to_thread(find_token, said.credentials, session))
         client = Client(name, session, (endpoint or ENDPOINT).rstrip("/"), credentials, patience)
+        account = Account(said.project or "", said.location or "", said.storage_class or "")
         try:
-            yield Gcs(client, Account(said.project or "", said.location or "", said.storage_class or ""))
+            async with Deletions(client) as deletions:
+                yield Gcs(client, account, deletions)
         finally:
             if credentials:
                 await credentials.close()

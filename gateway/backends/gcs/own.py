@@ -1,11 +1,12 @@
 """Our own corner of a bucket: small objects that no client sees."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from gateway.backends.gcs.client import API, Client, Request
+from gateway.backends.gcs.deleting import delete_together, lots
 from gateway.backends.gcs.listing import MOST, Lot, ask
 from gateway.backends.gcs.names import object_path
 from gateway.backends.gcs.sending import CRC32C, Draft, Tracked, Whole, send_whole
@@ -50,7 +51,14 @@ async def remove_each(client: Client, names: Iterable[Address]) -> None:
         with suppress(NoSuchKey):
             await client.ask(Request("DELETE", API + object_path(at), at, again=True))
 
-    await each(client, remove, names)
+    async def remove_lot(lot: Sequence[Address]) -> Sequence[Address]:
+        outcomes = zip(lot, await delete_together(client, lot), strict=True)
+        return [at for at, failure in outcomes if failure and not isinstance(failure, NoSuchKey)]
+
+    left = list(names)
+    if len(left) > 1:
+        left = [at for lot in await each(client, remove_lot, lots(left)) for at in lot]
+    await each(client, remove, left)
 
 
 async def each(client: Client, work: Callable[[_Thing], Awaitable[_Result]], things: Iterable[_Thing]) -> list[_Result]:

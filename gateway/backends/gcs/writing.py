@@ -1,7 +1,6 @@
 """Writes of objects: put, annotate, delete, each over the generation that its conditions were decided on."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 from gateway.backends.assembly import check_labels
@@ -134,17 +133,8 @@ async def _while_labelled(client: Client, at: Address, was: Mapping[str, str]) -
     return {"ifGenerationMatch": there.generation, "ifMetagenerationMatch": there.resource["metageneration"]}
 
 
-async def delete(client: Client, at: Address, conditions: Conditions) -> None:
-    """Delete an object, if it is there."""
-    if conditions:
-        await _delete_as_found(client, at, conditions)
-        return
-    with suppress(NoSuchKey):
-        check_read(at)
-        await remove(client, at)
-
-
-async def _delete_as_found(client: Client, at: Address, conditions: Conditions) -> None:
+async def delete_if(client: Client, at: Address, conditions: Conditions) -> None:
+    """Delete an object that is as the conditions say."""
     for _ in range(ATTEMPTS):
         there = await find(client, at)
         conditions.check_write(at.key, there.info if there else None)

@@ -11,6 +11,7 @@ from gateway.backends.s3.buckets import Buckets
 from gateway.backends.s3.client import Client
 from gateway.backends.s3.copying import Copier
 from gateway.backends.s3.endpoint import Endpoint, aws_url, endpoint_of
+from gateway.backends.s3.labelling import Labeller
 from gateway.backends.s3.listing import Lister
 from gateway.backends.s3.reading import Reader
 from gateway.backends.s3.settings import Options, Settings
@@ -72,6 +73,7 @@ class S3:
 
     def __init__(self, name: str, endpoint: Endpoint, settings: Settings, dialect: Dialect) -> None:
         self.name = name
+        self.url = f"{endpoint.scheme}://{endpoint.host}"
         region = settings.region or dialect.region
         self._dialect = dialect
         self._client = Client(name, endpoint, settings, region)
@@ -81,10 +83,16 @@ class S3:
         self._uploads = Uploads(name, self._client, dialect, self._reader)
         self._writer = Writer(name, self._client, dialect, self._uploads)
         self._copier = Copier(self._client, dialect, self._reader, self._writer, self._uploads)
+        self._labeller = Labeller(dialect, self._reader, self._writer, self._copier)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
+
+    @property
+    def spoken(self) -> tuple[Client, Dialect]:
+        """How the server is asked, and what it is taken to know: for who wants to see whether it does."""
+        return self._client, self._dialect
 
     # --- buckets ---
 
@@ -126,7 +134,7 @@ class S3:
             await self._buckets.annotate(at.bucket, labels, was)
             return
         self._check(at)
-        await self._copier.annotate(at, labels, was)
+        await self._labeller.annotate(at, labels, was)
 
     async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:
         self._check(at)

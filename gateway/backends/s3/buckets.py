@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -20,6 +21,8 @@ from gateway.errors import (
     InternalError,
     NoSuchBucket,
     NoSuchKey,
+    NotImplementedByGateway,
+    PreconditionFailed,
     ServiceUnavailable,
 )
 from gateway.storage import BucketInfo, ListQuery
@@ -43,6 +46,7 @@ class Buckets:
         self._client, self._dialect, self._region = client, dialect, region
         self._lister = Lister(client)
         self._slots = asyncio.Semaphore(AT_ONCE)  # of all listings together
+        self._noting = asyncio.Lock()
         self._created: dict[str, datetime] = {}
 
     async def all(self) -> Sequence[BucketInfo]:
@@ -66,19 +70,22 @@ class Buckets:
         return BucketInfo(bucket, self._created.get(bucket, UNKNOWN), labels)
 
     async def create(self, bucket: str, labels: Mapping[str, str]) -> None:
-        """As `Backend.create_bucket`. S3 says nothing where one's own bucket is created again: it is looked for."""
-        try:
+        """As `Backend.create_bucket`. S3 says nothing where one's own bucket is created again: it is looked for.
+
+        Of several who create it at once it is theirs who first note whose it is.
+        """
+        with suppress(NoSuchBucket, ServiceUnavailable):  # one that is somebody else's says so when it is to be created
             await self._client.fetch(Ask("HEAD", bucket))
-        except NoSuchBucket:
-            pass
-        else:
             raise BucketAlreadyExists(BucketName=bucket)
         where = {} if self._region in _WITHOUT_LOCATION else {"LocationConstraint": self._region}
         data = await written("CreateBucketConfiguration", where) if where else b""
         await self._client.fetch(Ask("PUT", bucket, body=data))
         self._created.pop(bucket, None)
         if labels:
-            await self.annotate(bucket, labels)
+            try:
+                await self.annotate(bucket, labels, {})
+            except PreconditionFailed:
+                raise BucketAlreadyExists(BucketName=bucket) from None
 
     async def delete(self, bucket: str) -> None:
         """As `Backend.delete_bucket`. The note goes first, and comes back if the bucket stays."""
@@ -98,13 +105,21 @@ class Buckets:
         self._created.pop(bucket, None)
 
     async def annotate(self, bucket: str, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
-        """As `Backend.annotate` for a bucket: what its note was is compared by the server."""
+        """As `Backend.annotate` for a bucket: what its note was is compared by the server.
+
+        Where the server cannot, it is compared before: of two processes that label at once the later one wins.
+        """
+        async with self._noting:
+            await self._annotate(bucket, labels, was)
+
+    async def _annotate(self, bucket: str, labels: Mapping[str, str], was: Mapping[str, str] | None) -> None:
         headers = {}
         if was is not None:
             found = await self._note(bucket)
             check_labels(found.labels, was)
             conditions = Conditions(if_match=(found.etag,)) if found.etag else Conditions(if_none_match=("*",))
-            headers = write_conditions(conditions, self._dialect)
+            with suppress(NotImplementedByGateway):
+                headers = write_conditions(conditions, self._dialect)
         if not labels and not headers:
             await self._client.fetch(Ask("DELETE", bucket, hidden.NOTE))
             return

@@ -1,20 +1,17 @@
-"""CopyObject and UploadPartCopy, on one server; and the change of labels, which is a copy onto itself."""
+"""CopyObject and UploadPartCopy, on one server."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
-from gateway.backends.assembly import check_labels, span
-from gateway.backends.dialects import Dialect
+from gateway.backends.assembly import span
+from gateway.backends.dialects import COPY_PIN, Dialect
 from gateway.backends.s3 import documents
 from gateway.backends.s3.client import Ask, Client
 from gateway.backends.s3.described import (
     headers_of,
-    lacking,
     own_checksum,
-    own_time,
     write_conditions,
 )
 from gateway.backends.s3.reading import Reader, explained
@@ -22,7 +19,7 @@ from gateway.backends.s3.uploads import Uploads
 from gateway.backends.s3.writing import Writer
 from gateway.checksums import ALGORITHMS
 from gateway.conditions import Conditions
-from gateway.errors import OperationAborted, PreconditionFailed
+from gateway.errors import PreconditionFailed
 from gateway.storage import (
     Address,
     Body,
@@ -38,7 +35,6 @@ from gateway.storage import (
 
 LARGEST_COPY: Final = 5 * 1024**3  # bytes of one CopyObject, and of one part
 PART: Final = 1024**3  # bytes of the parts of larger copies
-ATTEMPTS: Final = 5  # how often an object is labelled that is replaced just then
 
 
 class Copier:
@@ -46,49 +42,31 @@ class Copier:
 
     def __init__(self, client: Client, dialect: Dialect, reader: Reader, writer: Writer, uploads: Uploads) -> None:
         self._client, self._dialect = client, dialect
-        self._labelling = asyncio.Lock()
         self._reader, self._writer, self._uploads = reader, writer, uploads
 
     async def copy(self, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
         """As `Backend.copy`. A server that cannot be held to one version of the source has it read and written."""
-        there = await self._reader.head(source, _pinned(etag))
+        there = await self._reader.head(source, pinned(etag))
         if not self._dialect.copy_pins or (options.conditions and self._dialect.copy_conditions is None):
             return await self._streamed(source, to, options, etag)
         if there.size > LARGEST_COPY:
             spans = [slice(start, min(start + PART, there.size)) for start in range(0, there.size, PART)]
             options = replace(options, composite=ALGORITHMS[options.checksum].combine is None)
-            return await self._in_parts(source, to, options, (etag, spans, {}))
+            return await self.in_parts(source, to, options, (etag, spans, {}))
         more = {}
         if options.checksum in self._dialect.checksums:
             more["x-amz-checksum-algorithm"] = options.checksum
         elif there.checksum and there.checksum.algorithm == options.checksum and not there.checksum.composite:
             more = own_checksum(there.checksum)
-        return await self._at_once(source, to, options, there, more)
-
-    async def annotate(self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None) -> None:
-        """As `Backend.annotate` for an object: it is copied onto itself, as it is found.
-
-        S3 can hold a copy to the ETag only, so of two processes that label the same bytes at once the later one wins.
-        """
-        async with self._labelling:
-            for _ in range(ATTEMPTS):
-                there = await self._reader.head(at, ReadOptions())
-                if not self._dialect.copy_pins or self._dialect.copy_conditions is None:
-                    raise lacking(self._dialect, "if-match")
-                check_labels(there.labels, was)
-                try:
-                    return await self._relabel(at, there, labels)
-                except PreconditionFailed:  # it was replaced just now
-                    continue
-        raise OperationAborted
+        return await self.at_once(source, to, options, there, more)
 
     async def copy_part(self, upload: Upload, number: int, source: Address, wanted: slice | None, etag: str) -> Part:
         """As `Backend.copy_part`."""
-        there = await self._reader.head(source, _pinned(etag))
+        there = await self._reader.head(source, pinned(etag))
         start, stop = span(there.size, (), ReadOptions(range=wanted))
         if not self._dialect.pins_part_copies:
-            async with self._reader.get(source, replace(_pinned(etag), range=wanted)) as download:
-                return await self._uploads.put_part(upload, number, _body_of(download))
+            async with self._reader.get(source, replace(pinned(etag), range=wanted)) as download:
+                return await self._uploads.put_part(upload, number, body_of(download))
         begun = await self._uploads.begun(upload)
         self._uploads.check_size(begun, number, stop - start)
         headers = self._source(source, etag)
@@ -101,25 +79,10 @@ class Copier:
         moment, checksum = documents.moment(document, "LastModified"), documents.checksum(document)
         return Part(number, documents.etag(document), stop - start, moment, checksum)
 
-    async def _relabel(self, at: Address, there: ObjectInfo, labels: Mapping[str, str]) -> None:
-        algorithm = there.checksum.algorithm if there.checksum else WriteOptions().checksum
-        composite = bool(there.checksum and there.checksum.composite)
-        when = Conditions(if_match=(there.etag,))
-        options = WriteOptions(there.headers, there.metadata, labels, when, algorithm, composite)
-        more = own_time(there.modified)
-        if there.checksum and algorithm not in self._dialect.checksums:
-            more |= own_checksum(there.checksum)
-        if there.part_count:
-            spans = _spans(await self._reader.parts(at, there))
-            await self._in_parts(at, at, replace(options, metadata=there.metadata), (there.etag, spans, more))
-            return
-        if there.checksum and algorithm in self._dialect.checksums:
-            more["x-amz-checksum-algorithm"] = algorithm
-        await self._at_once(at, at, options, there, more)
-
-    async def _at_once(
+    async def at_once(
         self, source: Address, to: Address, options: WriteOptions, there: ObjectInfo, more: Mapping[str, str]
     ) -> ObjectInfo:
+        """Copy with one request what is `there`, with `more` headers."""
         headers = {
             **headers_of(options, self._dialect),
             **more,
@@ -139,9 +102,9 @@ class Copier:
 
     def _source(self, at: Address, etag: str) -> dict[str, str]:
         named = {"x-amz-copy-source": f"/{at.bucket}/{quote(at.key, safe='/-_.~')}"}
-        return named | dict.fromkeys(self._dialect.copy_pins, f'"{etag}"')
+        return named | dict.fromkeys(self._dialect.copy_pins or (COPY_PIN,), f'"{etag}"')
 
-    async def _in_parts(
+    async def in_parts(
         self,
         source: Address,
         to: Address,
@@ -159,23 +122,17 @@ class Copier:
             return await self._uploads.complete(upload, parts, Completion(options.conditions))
 
     async def _streamed(self, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
-        async with self._reader.get(source, _pinned(etag)) as download:
-            return await self._writer.put(to, _body_of(download), options)
+        async with self._reader.get(source, pinned(etag)) as download:
+            return await self._writer.put(to, body_of(download), options)
 
 
-def _pinned(etag: str) -> ReadOptions:
+def pinned(etag: str) -> ReadOptions:
+    """Return how to read the version that has this ETag and no other."""
     return ReadOptions(conditions=Conditions(if_match=(etag,)))
 
 
-def _spans(parts: Sequence[Part]) -> Sequence[slice]:
-    spans, start = [], 0
-    for part in parts:
-        spans.append(slice(start, start + part.size))
-        start += part.size
-    return spans
-
-
-def _body_of(download: Download) -> Body:
+def body_of(download: Download) -> Body:
+    """Return a download as an upload; it must stay open until that is through."""
     return Body(_chunks(download), download.stop - download.start)
 
 

@@ -83,7 +83,9 @@ class Keychain:
     def _missing(self, reason: str) -> ServiceUnavailable:
         setting = "role" if self._settings.role else "profile" if self._settings.profile else "access_key"
         log.warning("backend_credentials_missing", backend=self._name, setting=setting, reason=reason)
-        return ServiceUnavailable()
+        error = ServiceUnavailable()
+        error.add_note(f"look at {setting}: there are no credentials ({reason})")
+        return error
 
 
 def _given(settings: Settings) -> Frozen:

@@ -85,7 +85,16 @@ _TOLD: Final = frozenset({"BucketName", "Key", "UploadId", "PartNumber", "ETag",
 
 
 def refused(name: str, refusal: Refusal, *, writes: bool) -> S3Error:
-    """Return what a refusal of backend `name` is to us; what is wrong with our own credentials is logged."""
+    """Return what a refusal of backend `name` is to us; what is wrong with our own credentials is logged.
+
+    The notes of the error tell operators what was answered; clients are never told them.
+    """
+    error = _refused(name, refusal, writes=writes)
+    error.add_note(f"{refusal.status} {refusal.code or 'without a code'}: {refusal.message[:200]}".rstrip(": "))
+    return error
+
+
+def _refused(name: str, refusal: Refusal, *, writes: bool) -> S3Error:
     code = refusal.code
     if code in _BUSY or refusal.status == _TOO_MANY:
         return SlowDown()
@@ -94,7 +103,9 @@ def refused(name: str, refusal: Refusal, *, writes: bool) -> S3Error:
     if code in _OURS or (refusal.status in _FORBIDDEN and code not in ERRORS):
         setting = _OURS.get(code, "access_key or its rights")
         log.warning("backend_credentials_refused", backend=name, code=code or refusal.status, setting=setting)
-        return CredentialsRefused()
+        error = CredentialsRefused()
+        error.add_note(f"look at {setting}: the server answers {refusal.status} {code}".rstrip())
+        return error
     if refusal.status >= _FAILED and code not in _RENAMED:
         return _failed(name, refusal, writes=writes)
     kind = _RENAMED.get(code) or ERRORS.get(code)

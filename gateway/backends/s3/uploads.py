@@ -26,9 +26,11 @@ from gateway.backends.s3.hashed import check_stored, plan_part
 from gateway.backends.s3.listing import Lister
 from gateway.backends.s3.reading import Reader, explained
 from gateway.backends.s3.spool import spooled
-from gateway.checksums import ALGORITHMS, MD5
+from gateway.checksums import ALGORITHMS, MD5, Checksum, combine, composite
 from gateway.conditions import Conditions
 from gateway.errors import (
+    BadDigest,
+    InternalError,
     InvalidPart,
     InvalidPartOrder,
     InvalidRequest,
@@ -147,9 +149,21 @@ class Uploads:
             document = await self._client.document(ask)
         except PreconditionFailed as error:
             raise await explained(self._client, at, error, completion.conditions) from error
+        except InternalError as error:
+            raise await self._ended(upload, error) from error
         self._known.pop(upload, None)
         etag = documents.etag(document) or _etag(parts)
         return await self.made(at, etag, sum(part.size for part in parts))
+
+    async def _ended(self, upload: Upload, error: InternalError) -> S3Error:
+        """Return NoSuchUpload where a failed completion is of an upload that is no more, or has done its work yet."""
+        try:
+            await self._page(upload, 0, 1)
+        except NoSuchUpload as gone:
+            return gone
+        except S3Error:
+            return error
+        return error
 
     async def abort(self, upload: Upload) -> None:
         """As `Backend.abort_upload`."""
@@ -217,11 +231,11 @@ class Uploads:
     async def _expected(self, upload: Upload, parts: Sequence[Part], completion: Completion) -> dict[str, str]:
         """Return the headers for what the object is expected to be, compared here where the server cannot."""
         headers = {}
-        if completion.checksum:
-            checksum = completion.checksum
-            if checksum.algorithm not in self._dialect.checksums:
-                raise lacking(self._dialect, checksum.header)
-            headers = {checksum.header: checksum.value, "x-amz-checksum-type": checksum.type}
+        checksum = completion.checksum
+        if checksum and checksum.algorithm in self._dialect.checksums:
+            headers = {checksum.header: checksum.value}
+        elif checksum:
+            await self._compare(upload, parts, checksum)
         if completion.size is None:
             return headers
         if self._dialect.completion_size:
@@ -231,6 +245,22 @@ class Uploads:
         if size != completion.size:
             raise InvalidRequest(f"The parts are {size} bytes together, not {completion.size}.")
         return headers
+
+    async def _compare(self, upload: Upload, parts: Sequence[Part], declared: Checksum) -> None:
+        """Compare the checksum of the whole with those of its parts, which were compared with their bytes before.
+
+        Raises: BadDigest; NotImplementedByGateway where they are not told again.
+        """
+        claims = [part.checksum for part in parts if part.checksum and part.checksum.algorithm == declared.algorithm]
+        if len(claims) != len(parts):
+            raise lacking(self._dialect, declared.header)
+        whole = composite(claims)
+        if declared.value in {whole.value, whole.value.partition("-")[0]}:
+            return
+        stored = await self._stored(upload)
+        sizes = [stored[part.number].size if part.number in stored else 0 for part in parts]
+        if not ALGORITHMS[declared.algorithm].combine or combine(list(zip(claims, sizes, strict=True))) != declared:
+            raise BadDigest(f"The {declared.algorithm} you specified did not match the calculated checksum.")
 
     async def _stored(self, upload: Upload) -> dict[int, Part]:
         """Return all parts by number. What is told of one with a certain ETag cannot change."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from gateway.backends.dialects import Dialect
@@ -23,6 +24,7 @@ from gateway.conditions import Conditions
 from gateway.errors import NoSuchKey, PreconditionFailed
 from gateway.storage import SMALL, Address, Body, Completion, ObjectInfo, WriteOptions
 
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 PART: Final = 8 * 1024 * 1024  # bytes; more only where the parts of an object would be too many
 
 
@@ -32,9 +34,11 @@ class Writer:
     def __init__(self, name: str, client: Client, dialect: Dialect, uploads: Uploads) -> None:
         self._name, self._client, self._dialect, self._uploads = name, client, dialect, uploads
 
-    async def put(self, at: Address, body: Body, options: WriteOptions) -> ObjectInfo:
-        """As `Backend.put`; `modified` is when the server answered, which may be a second off."""
-        headers = headers_of(options, self._dialect) | write_conditions(options.conditions, self._dialect)
+    async def put(
+        self, at: Address, body: Body, options: WriteOptions, more: Mapping[str, str] = NOTHING
+    ) -> ObjectInfo:
+        """As `Backend.put`, with `more` headers; `modified` is when the server answered, which may be a second off."""
+        headers = headers_of(options, self._dialect) | write_conditions(options.conditions, self._dialect) | dict(more)
         _want(body, options.checksum)
         if body.size is not None and SMALL < body.size <= self._dialect.largest_put:
             return await self._send(at, body, None, headers, options)

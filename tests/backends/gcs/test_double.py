@@ -92,3 +92,25 @@ async def test_a_step_of_an_odd_length_is_refused_unless_it_is_the_last(fake, as
     assert await ask("PUT", path, data=b"x", headers=wrong) == 400
     assert fake.buckets["bucket"].blobs == {}
     assert await ask("DELETE", path) == 499
+
+
+CALL = "--x\r\nContent-Type: application/http\r\n\r\nDELETE /storage/v1/b/bucket/o/key HTTP/1.1\r\n\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("calls", "status"),
+    [
+        (CALL, 200),
+        (CALL * 100, 200),
+        (CALL * 101, 400),
+        (CALL.replace("application/http", "text/plain"), 400),
+        (CALL.replace("/storage", "http://other/storage"), 400),
+        (CALL.replace("DELETE", "DELTE"), 400),
+    ],
+    ids=["one", "many", "too_many", "of_another_type", "with_a_host", "of_no_method"],
+)
+async def test_a_batch_has_calls_of_the_api_and_not_too_many(fake, ask, calls, status):
+    fake.write("bucket", "key", b"data")
+    headers = {"Content-Type": "multipart/mixed; boundary=x"}
+    assert await ask("POST", "/batch/storage/v1", data=f"{calls}--x--\r\n", headers=headers) == status
+    assert ("key" in fake.buckets["bucket"].blobs) == (status != 200)

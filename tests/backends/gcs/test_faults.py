@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from gateway.backends.gcs import open_gcs
+from gateway.backends.gcs import client, open_gcs
 from gateway.errors import (
     AccessDenied,
     InternalError,
@@ -47,6 +47,26 @@ async def test_a_read_is_repeated_a_few_times(fake, storage, bucket, status):
     fake.faults.append(Fault("GET", status=status, times=3))
     with pytest.raises(SlowDown if status == 429 else ServiceUnavailable):
         await storage.head(at)
+
+
+async def test_a_storage_that_asks_for_less_is_given_more_time(fake, storage, bucket, monkeypatch):
+    sleep, slept = asyncio.sleep, []
+
+    async def recorded(seconds):
+        slept.append(seconds)
+        await sleep(0)
+
+    at = Address(bucket, "key")
+    await put(storage, at, b"data")
+    monkeypatch.setattr(client, "PAUSES", (0.1, 0.4))
+    monkeypatch.setattr(client.asyncio, "sleep", recorded)
+    fake.faults.append(Fault("GET", status=503, times=2))
+    await storage.head(at)
+    assert sum(slept) < 0.8
+    slept.clear()
+    fake.faults.append(Fault("GET", status=429, times=2))
+    await storage.head(at)
+    assert sum(slept) > 1  # the storage takes one write of a name and one of its metadata each second
 
 
 REFUSALS = [

@@ -1,9 +1,12 @@
 """Promises with moto as the server, another hand's understanding of S3, in the dialect that every server speaks."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.backends.s3.backend import open_s3
-from gateway.errors import NotImplementedByGateway
+from gateway.checksums import Digest, composite
+from gateway.errors import BadDigest, NoSuchUpload, NotImplementedByGateway
 from gateway.storage import Address, Completion, ListQuery, WriteOptions
 from tests.backends.given import MIB, completed, folded, keys, put, read, some, uploaded
 from tests.backends.promises.buckets import BucketPromises
@@ -15,7 +18,6 @@ from tests.backends.s3.promised import Settled, unpromised
 from tests.doubles.moto import reset
 
 CONDITIONS = "writes under conditions are refused where nothing is known of the server"
-LABELS = "labels cannot be changed where nothing is known of the server"
 CHECKSUMS = "a checksum is kept only if it was known before the body, and none of parts"
 MOTO_STAR = "moto does not know * in conditions of reads, nor two of them at once"
 MOTO_XML = "moto lists keys that XML cannot hold as they are"
@@ -41,10 +43,6 @@ class TestOverMoto(BucketPromises, ObjectPromises, ReadConditionPromises, CopyPr
     """With `storage` from this module."""
 
     test_the_checksum_asked_for_is_kept = unpromised(CHECKSUMS)
-    test_an_open_object_stays_as_it_was = unpromised(LABELS)
-    test_labels_are_replaced_and_nothing_else = unpromised(LABELS)
-    test_labels_are_replaced_only_if_they_are_what_they_were = unpromised(LABELS)
-    test_labels_of_a_bucket_are_replaced_and_nothing_else = unpromised(LABELS)
     test_every_key_is_an_object_of_its_own = unpromised(MOTO_XML)
     test_a_read_happens_only_under_its_conditions = unpromised(MOTO_STAR)
     test_concurrent_reads_and_writes_never_mix_versions = unpromised(MOTO_RACE)
@@ -76,9 +74,44 @@ async def test_the_size_of_the_whole_is_compared_here_where_the_server_does_not(
     assert (await storage.complete_upload(upload, parts, Completion(size=4))).size == 4
 
 
+@pytest.mark.parametrize("algorithm", ["CRC32C", "SHA256"])
+async def test_the_checksum_of_the_whole_is_compared_with_those_of_its_parts_where_the_server_does_not(
+    storage, bucket, algorithm
+):
+    pieces = [some(5 * MIB), b"end"]
+    checksums = [_checksum(algorithm, piece) for piece in pieces]
+    whole = composite(checksums) if algorithm == "SHA256" else _checksum(algorithm, b"".join(pieces))
+    at = Address(bucket, "key")
+    for declared in (replace(whole, value=whole.value[::-1]), whole):
+        upload = await storage.create_upload(at, WriteOptions(checksum=algorithm))
+        parts = await uploaded(storage, upload, list(enumerate(pieces, start=1)))
+        claims = [replace(part, checksum=checksum) for part, checksum in zip(parts, checksums, strict=True)]
+        if declared != whole:
+            with pytest.raises(BadDigest):
+                await storage.complete_upload(upload, claims, Completion(checksum=declared))
+        with pytest.raises(NotImplementedByGateway):
+            await storage.complete_upload(upload, parts, Completion(checksum=declared))
+    assert (await storage.complete_upload(upload, claims, Completion(checksum=whole))).size == 5 * MIB + 3
+
+
+def _checksum(algorithm, data):
+    digest = Digest()
+    digest.want(algorithm)
+    digest.update(data)
+    return digest.checksum(algorithm)
+
+
 @pytest.mark.parametrize("limit", [1, 2, 1000])
 @pytest.mark.parametrize("query", [ListQuery(), ListQuery(delimiter="/"), ListQuery("boo/", "/"), ListQuery(after="b")])
 async def test_a_tree_is_listed_page_by_page(storage, bucket, query, limit):
     for name in TREE:
         await put(storage, Address(bucket, name))
     assert await keys(storage, bucket, query._replace(limit=limit)) == folded(TREE, query)
+
+
+async def test_a_completion_that_fails_because_there_is_no_upload_says_so(storage, bucket):
+    upload = await storage.create_upload(Address(bucket, "key"))
+    parts = await uploaded(storage, upload, [(1, b"part")])
+    await storage.abort_upload(upload)
+    with pytest.raises(NoSuchUpload):
+        await storage.complete_upload(upload, parts, Completion())
