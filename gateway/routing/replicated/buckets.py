@@ -1,7 +1,9 @@
 """Replicated buckets themselves: the primary decides, and the others are told, to answer for it when it is down."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Final
 
 import structlog
 
@@ -14,10 +16,13 @@ from gateway.routing.replicated.route import NO_ANSWER
 from gateway.storage import Address, Backend, BucketInfo, ListQuery
 
 log = structlog.get_logger()
+PAUSE: Final = 0.1  # seconds
 
 
 class Buckets(Copying):
     """List, look at, create, label and delete buckets."""
+
+    patience = 50  # how often, before a bucket is deleted, it is looked whether nothing is left to be done for it
 
     async def list_buckets(self) -> Sequence[BucketInfo]:
         """As `Backend.list_buckets`. While the primary is down: those that were given to who stands in for it."""
@@ -56,13 +61,13 @@ class Buckets(Copying):
                 log.warning("bucket_not_created", storage=storage.name, bucket=bucket, error=name_of(error))
 
     async def delete_bucket(self, bucket: str) -> None:
-        """As `Backend.delete_bucket`; mirrors keep theirs.
+        """As `Backend.delete_bucket`; mirrors keep theirs. What they lack is waited for, for a moment.
 
         The fallback's goes first: it must not tell of a bucket that is gone. If the primary refuses, it is made again
         when it is needed.
         """
         await self._require_primary(bucket)
-        if await self.journal.has_any(bucket) or (await self.primary.list_objects(bucket, ListQuery(limit=1))).objects:
+        if (await self.primary.list_objects(bucket, ListQuery(limit=1))).objects or not await self._is_settled(bucket):
             raise BucketNotEmpty(BucketName=bucket)
         try:
             if self._fallback:
@@ -90,6 +95,15 @@ class Buckets(Copying):
                 log.warning("bucket_not_labelled", storage=storage.name, bucket=at.bucket, error=name_of(error))
                 if storage in self.deputies:
                     raise unknown() from error
+
+    async def _is_settled(self, bucket: str) -> bool:
+        """Say whether nothing is left to be done for a bucket."""
+        await self.journal.drained()
+        for _ in range(self.patience):
+            if not await self.journal.has_any(bucket):
+                return True
+            await asyncio.sleep(PAUSE)
+        return False
 
     async def _answering(self) -> Sequence[Sequence[BucketInfo]]:
         found = []

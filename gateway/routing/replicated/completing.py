@@ -19,6 +19,19 @@ class Completing(Uploads):
     """CompleteMultipartUpload."""
 
     async def complete_upload(self, upload: Upload, parts: Sequence[Part], completion: Completion) -> ObjectInfo:
+        """As `Backend.complete_upload`; again the same if it was completed before, by a request without an answer.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+        """
+        try:
+            return await self._complete(upload, parts, completion)
+        except NoSuchUpload:
+            made = await self._made_before(upload.at, parts)
+            if made is None:
+                raise
+            return made
+
+    async def _complete(self, upload: Upload, parts: Sequence[Part], completion: Completion) -> ObjectInfo:
         begun = await self._begun(upload)
         if begun is None:
             return await self._complete_on_primary(upload, parts, completion)
@@ -28,24 +41,16 @@ class Completing(Uploads):
         return await self._complete_across(begun, parts, completion)
 
     async def _complete_on_primary(self, upload: Upload, parts: Sequence[Part], completion: Completion) -> ObjectInfo:
-        """Complete an upload; one that is gone may have been completed by a request whose answer was lost."""
-
         async def write(gate: Gate) -> ObjectInfo:
             await gate()
             return await self.primary.complete_upload(inner(upload), parts, completion)
 
-        try:
-            return await self._to_primary(upload.at, Kind.PUT, write)
-        except NoSuchUpload:
-            made = await self._made_before(upload.at, parts)
-            if made is None:
-                raise
-            return made
+        return await self._to_primary(upload.at, Kind.PUT, write)
 
     async def _made_before(self, at: Address, parts: Sequence[Part]) -> ObjectInfo | None:
         """Return the object, if it is what an upload of these parts becomes."""
         with suppress(S3Error):
-            info = await self.primary.head(at)
+            info = await self.head(at)
             if info.etag == _etag(parts):
                 return info
         return None

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 
 from gateway.backends.assembly import new_upload_id
 from gateway.conditions import ANY_STATE, Conditions
@@ -25,6 +26,8 @@ from gateway.storage import (
     WriteOptions,
 )
 from gateway.transfer import body_of
+
+_OURS: Final = re.compile("[0-9a-f]{48}")
 
 
 class Uploads(Buckets):
@@ -116,8 +119,11 @@ class Uploads(Buckets):
         """Return an upload that was begun on the fallback, None for others. Raises: NoSuchUpload."""
         if not upload.id.startswith(ON_FALLBACK):
             return None
+        identity = upload.id.removeprefix(ON_FALLBACK)
+        if not _OURS.fullmatch(identity):
+            raise NoSuchUpload(UploadId=upload.id)
         with refused():
-            begun = await self.journal.find_upload(upload.id.removeprefix(ON_FALLBACK))
+            begun = await self.journal.find_upload(identity)
         if begun is None or begun.at != upload.at:
             raise NoSuchUpload(UploadId=upload.id)
         return begun

@@ -140,7 +140,7 @@ class Writing(Reading):
                 self._prepared.discard(op.at.bucket)
                 raise unavailable() from error  # nobody points to it, whatever is stored there
             self._fail(error, outcome)
-        return info
+        return replace(info, parts=())
 
     def _fail(self, error: BaseException, outcome: Outcome) -> NoReturn:
         """Raise what is told of a write that failed."""
