@@ -56,10 +56,10 @@ class Server:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def database(self):
-        """Make an empty database, and return its URL."""
+    def database(self, template="template0"):
+        """Make a database, empty if it is not another's copy, and return its URL."""
         name = f"test{next(DATABASES)}"
-        self._run("createdb", "-h", self.folder, "-U", "gateway", "-T", "template0", name)
+        self._run("createdb", "-h", self.folder, "-U", "gateway", "-T", template, name)
         return f"postgresql://gateway@/{name}?host={self.folder}"
 
     def _run(self, program, *arguments, check=True):

@@ -1,4 +1,11 @@
-"""Where tests keep state."""
+"""Where tests keep state: copies of a database that is made once, with its tables."""
+
+import asyncio
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -9,9 +16,28 @@ WITHOUT = pytest.mark.skipif(postgresql.programs() is None, reason="PostgreSQL i
 KINDS = ["sqlite", pytest.param("postgresql", marks=WITHOUT)]
 
 
-def url_of(kind, tmp_path):
-    return f"sqlite:///{tmp_path}/state.db" if kind == "sqlite" else postgresql.server().database()
+def empty(kind, folder):
+    """The URL of a database without tables."""
+    return f"sqlite:///{folder}/state.db" if kind == "sqlite" else postgresql.server().database()
 
 
-def opened(kind, tmp_path):
-    return open_store(url_of(kind, tmp_path))
+def opened(kind, folder):
+    """A store of its own."""
+    made = _made(kind)
+    if kind == "sqlite":
+        shutil.copy(made.removeprefix("sqlite:///"), folder / "state.db")
+        return open_store(empty(kind, folder))
+    return open_store(postgresql.server().database(template=made.partition("?")[0].rpartition("/")[2]))
+
+
+@cache
+def _made(kind):
+    url = empty(kind, Path(tempfile.mkdtemp(prefix="state")))
+
+    async def make():
+        async with open_store(url):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, make()).result()
+    return url
