@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -62,9 +63,11 @@ class Baseline:
 
     async def _walk(self, bucket: str) -> None:
         try:
-            await self._mirror.head_bucket(bucket)
+            labels = (await self._primary.head_bucket(bucket)).labels
         except NoSuchBucket:
-            await self._create(bucket)
+            return  # nobody has created it yet
+        with suppress(BucketAlreadyExists):
+            await self._mirror.create_bucket(bucket, labels)
         marked: list[Address] = []
         async for pair in side_by_side(bucket, self._primary, self._mirror):
             if _differs(pair):
@@ -73,13 +76,6 @@ class Baseline:
                 await self._mark(marked)
                 marked = []
         await self._mark(marked)
-
-    async def _create(self, bucket: str) -> None:
-        labels = (await self._primary.head_bucket(bucket)).labels
-        try:
-            await self._mirror.create_bucket(bucket, labels)
-        except BucketAlreadyExists:
-            return  # by another node, just now; if it is somebody else's the next call says so
 
     async def _mark(self, ats: Sequence[Address]) -> None:
         if ats:

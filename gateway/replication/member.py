@@ -67,7 +67,7 @@ class Member:
         except ServiceUnavailable as error:
             log.warning("journal_unreachable", error=name_of(error))
             return
-        if standing.epoch != self._standing.epoch:
+        if standing.mode is not self._standing.mode:
             log.warning("mode", mode=standing.mode.name, epoch=standing.epoch)
         self._standing = standing
         self._mode_until, self._node_until = asked + standing.mode_for, asked + standing.node_for

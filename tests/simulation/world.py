@@ -120,7 +120,7 @@ class Node:
         rules, timing = self._world.rules, self._world.rules.timing
         primary, fallback, mirror = self._storages(stalls=False)
         mirrors = {"M": mirror} if rules.mirrored else {}
-        journal = rules.journal(self.store, ROUTE, f"{self._number}.{self._boots}", list(mirrors), timing)
+        journal = rules.journal(self.store, ROUTE, f"{self._number}.{self._boots}", list(mirrors), timing, fallback="F")
         outlook = Outlook(primary)
         member = rules.member(journal, outlook.vote, timing)
         storages = Storages(primary, fallback, mirrors)
@@ -285,7 +285,7 @@ def _body(data: bytes) -> Body:
 
 
 def outcome(seed: int, rules: Rules | None = None) -> str:
-    """Run one schedule, the same one for the same seed, and return "ok" and the number of acknowledged calls, or what went wrong."""
+    """Run one schedule, the same for the same seed; return "ok" and how many calls were acknowledged, or a fault."""
     chance = random.Random(seed)
     random.seed(seed)
 

@@ -1,0 +1,136 @@
+"""From a Config to the storages behind each bucket, each with what stands around it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from gateway.config import Config
+from gateway.config.models import EVERY_OTHER, Bucket, Elsewhere
+from gateway.errors import ServiceUnavailable
+from gateway.replication.baseline import Baseline
+from gateway.replication.healer import Healer
+from gateway.replication.journal import Journal
+from gateway.replication.member import Member
+from gateway.replication.mirroring import Mirroring
+from gateway.replication.records import Timing, new_id
+from gateway.replication.sweeper import Sweeper
+from gateway.routing.breaking import Breaking
+from gateway.routing.place import Place
+from gateway.routing.private import Private
+from gateway.routing.rename import Rename
+from gateway.routing.replicated import Replicated, Storages
+from gateway.server.bind import StartError
+from gateway.state import Store, open_store
+from gateway.storage import Backend
+
+# Seconds for which a storage may still apply a write whose answer was lost; a process that is gone writes no more.
+HOLD: Final[Mapping[str, float]] = {"local": 0.0, "memory": 0.0}
+LONGEST_HOLD: Final = 600.0
+ON_ONE_HOST: Final[Mapping[str, float]] = {"lease": 2.0, "poll": 0.5}  # where no network is between nodes and state
+LAST_WORDS: Final = 5.0  # seconds for what is still to be written down when the gateway ends
+
+log = structlog.get_logger()
+
+
+def is_replicated(bucket: Bucket) -> bool:
+    """Say whether the objects of a bucket are at more than one backend."""
+    return bool(bucket.fallback or bucket.mirrors)
+
+
+@asynccontextmanager
+async def replicated_routes(
+    config: Config, backends: Mapping[str, Backend], worker: int
+) -> AsyncIterator[Mapping[str, Backend]]:
+    """Open what stands behind each bucket with a fallback or mirrors, by its name in the configuration.
+
+    Raises: StartError.
+    """
+    wanted = {name: bucket for name, bucket in config.buckets.items() if is_replicated(bucket)}
+    if not wanted:
+        yield {}
+        return
+    async with AsyncExitStack() as opened:
+        try:
+            store = await opened.enter_async_context(open_store(config.state))
+        except (OSError, ServiceUnavailable, ValueError) as error:
+            raise StartError(f"state: cannot be opened: {error}") from error
+        routes = {name: _Route(config, name, backends, store) for name in wanted}
+        for route in routes.values():
+            await opened.enter_async_context(route.running(first=worker == 0))
+        yield {name: Private(route.storage) for name, route in routes.items()}
+
+
+class _Route:
+    """All that one replicated bucket is made of, in this process."""
+
+    def __init__(self, config: Config, name: str, backends: Mapping[str, Backend], store: Store) -> None:
+        bucket, node = config.buckets[name], new_id()
+        self._config, self._name, self._automatic = config, name, bucket.failover == "auto"
+        self._primary = Breaking(_placed(name, bucket, backends), node)
+        self._fallback = Breaking(_placed(name, bucket.fallback, backends), node) if bucket.fallback else None
+        self._mirrors = {mirror.backend: Breaking(_placed(name, mirror, backends), node) for mirror in bucket.mirrors}
+        self._timing = _timing(config, bucket)
+        fallback = bucket.fallback.backend if bucket.fallback else ""
+        self._journal = Journal(store, name, node, list(self._mirrors), self._timing, fallback=fallback)
+        self._member = Member(self._journal, self._primary.vote, self._timing, automatic=self._automatic)
+        storages = Storages(self._primary, self._fallback, self._mirrors, bucket.stale_reads)
+        self.storage = Replicated(name, storages, self._journal, self._member, self._timing)
+
+    @asynccontextmanager
+    async def running(self, *, first: bool) -> AsyncIterator[None]:
+        """Work in the background. `first` does what one process of a host is enough for."""
+        await self._member.beat()
+        tasks = [asyncio.create_task(work) for work in self._work(first=first)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._journal.drained(), LAST_WORDS)
+
+    def _work(self, *, first: bool) -> Sequence[Coroutine[None, None, None]]:
+        storages = [self._primary, *([self._fallback] if self._fallback else []), *self._mirrors.values()]
+        work = [self._member.run(), *(storage.run() for storage in storages)]
+        if self._fallback:
+            work.append(Healer(self._journal, self._primary, self._fallback, self._timing).run())
+        for target, mirror in self._mirrors.items():
+            mirroring = Mirroring(
+                self._journal,
+                target,
+                self._timing,
+                primary=self._primary,
+                fallback=self._fallback,
+                mirror=mirror,
+            )
+            work.append(mirroring.run())
+            if first:
+                work.append(Baseline(self._journal, target, self._primary, mirror, self._buckets).run())
+        named = {storage.name: storage for storage in storages}
+        work.append(Sweeper(self._journal, named, self._timing).run())
+        return work
+
+    async def _buckets(self) -> Sequence[str]:
+        if self._name != EVERY_OTHER:
+            return [self._name]
+        return [info.name for info in await self._primary.list_buckets() if info.name not in self._config.buckets]
+
+
+def _placed(bucket: str, where: Elsewhere, backends: Mapping[str, Backend]) -> Backend:
+    """Return a backend in which the bucket has its name here."""
+    if not (where.name or where.prefix):
+        return backends[where.backend]
+    return Rename(backends[where.backend], {bucket: Place(where.name or bucket, where.prefix)})
+
+
+def _timing(config: Config, bucket: Bucket) -> Timing:
+    said = config.replication
+    types = {config.backends[where.backend].type for where in (bucket, *bucket.copies.values())}
+    hold = max(HOLD.get(kind, LONGEST_HOLD) for kind in types) if said.hold is None else said.hold
+    timing = Timing(down_after=said.down_after, up_after=said.up_after, hold=hold)
+    return replace(timing, **ON_ONE_HOST) if config.state.startswith("sqlite") else timing
