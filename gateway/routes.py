@@ -14,6 +14,7 @@ from gateway.errors import ServiceUnavailable
 from gateway.replication.baseline import Baseline
 from gateway.replication.healer import Healer
 from gateway.replication.journal import Journal
+from gateway.replication.measure import Measure
 from gateway.replication.member import Member
 from gateway.replication.mirroring import Mirroring
 from gateway.replication.records import Timing, new_id
@@ -30,7 +31,7 @@ from gateway.storage import Backend
 # Seconds for which a storage may still apply a write whose answer was lost; a process that is gone writes no more.
 HOLD: Final[Mapping[str, float]] = {"local": 0.0, "memory": 0.0}
 LONGEST_HOLD: Final = 600.0
-ON_ONE_HOST: Final[Mapping[str, float]] = {"lease": 2.0, "poll": 0.5}  # where no network is between nodes and state
+LEASE_ON_ONE_HOST: Final = 2.0  # seconds, where no network is between nodes and state
 LAST_WORDS: Final = 5.0  # seconds for what is still to be written down when the gateway ends
 
 log = structlog.get_logger()
@@ -70,10 +71,10 @@ class _Route:
     def __init__(self, config: Config, name: str, backends: Mapping[str, Backend], store: Store) -> None:
         bucket, node = config.buckets[name], new_id()
         self._config, self._name, self._automatic = config, name, bucket.failover == "auto"
-        self._primary = Breaking(_placed(name, bucket, backends), node)
-        self._fallback = Breaking(_placed(name, bucket.fallback, backends), node) if bucket.fallback else None
-        self._mirrors = {mirror.backend: Breaking(_placed(name, mirror, backends), node) for mirror in bucket.mirrors}
-        self._timing = _timing(config, bucket)
+        self._primary = Breaking(placed(name, bucket, backends), node)
+        self._fallback = Breaking(placed(name, bucket.fallback, backends), node) if bucket.fallback else None
+        self._mirrors = {mirror.backend: Breaking(placed(name, mirror, backends), node) for mirror in bucket.mirrors}
+        self._timing = timing_of(config, bucket)
         fallback = bucket.fallback.backend if bucket.fallback else ""
         self._journal = Journal(store, name, node, list(self._mirrors), self._timing, fallback=fallback)
         self._member = Member(self._journal, self._primary.vote, self._timing, automatic=self._automatic)
@@ -111,6 +112,8 @@ class _Route:
             work.append(mirroring.run())
             if first:
                 work.append(Baseline(self._journal, target, self._primary, mirror, self._buckets).run())
+        if first:
+            work.append(Measure(self._journal).run())
         named = {storage.name: storage for storage in storages}
         work.append(Sweeper(self._journal, named, self._timing).run())
         return work
@@ -121,16 +124,21 @@ class _Route:
         return [info.name for info in await self._primary.list_buckets() if info.name not in self._config.buckets]
 
 
-def _placed(bucket: str, where: Elsewhere, backends: Mapping[str, Backend]) -> Backend:
+def placed(bucket: str, where: Elsewhere, backends: Mapping[str, Backend]) -> Backend:
     """Return a backend in which the bucket has its name here."""
     if not (where.name or where.prefix):
         return backends[where.backend]
     return Rename(backends[where.backend], {bucket: Place(where.name or bucket, where.prefix)})
 
 
-def _timing(config: Config, bucket: Bucket) -> Timing:
+def timing_of(config: Config, bucket: Bucket) -> Timing:
+    """Return how long is waited for what, given what the storages of a bucket are."""
     said = config.replication
     types = {config.backends[where.backend].type for where in (bucket, *bucket.copies.values())}
     hold = max(HOLD.get(kind, LONGEST_HOLD) for kind in types) if said.hold is None else said.hold
     timing = Timing(down_after=said.down_after, up_after=said.up_after, hold=hold)
-    return replace(timing, **ON_ONE_HOST) if config.state.startswith("sqlite") else timing
+    return (
+        replace(timing, lease=LEASE_ON_ONE_HOST, poll=LEASE_ON_ONE_HOST / 4)
+        if config.state.startswith("sqlite")
+        else timing
+    )

@@ -5,11 +5,12 @@ from typing import Final
 
 import structlog
 
+from gateway import metrics
 from gateway.errors import InternalError, NoSuchKey, ServiceUnavailable
 from gateway.replication.copier import Carriage
 from gateway.replication.journal import Journal
 from gateway.replication.lease import Lease
-from gateway.replication.outcome import name_of, outcome_of
+from gateway.replication.outcome import name_of, outcome_of, result_of
 from gateway.replication.records import Claim, Outcome, Row, Timing
 from gateway.storage import Address, Backend
 
@@ -51,9 +52,11 @@ class Healer:
                 outcome, failure = outcome_of(error), name_of(error)
                 log.warning("heal_failed", bucket=claim.at.bucket, key=claim.at.key, error=failure)
         try:
-            await self._journal.healed(claim, outcome, failure)
+            is_done = await self._journal.healed(claim, outcome, failure)
         except ServiceUnavailable as error:  # the claim is taken over when its lease is over
             log.warning("heal_not_recorded", bucket=claim.at.bucket, key=claim.at.key, error=name_of(error))
+            is_done = False
+        metrics.HEALED.labels(self._journal.route, result_of(outcome, is_done=is_done)).inc()
 
     async def write(self, claim: Claim, lease: Lease) -> None:
         """Write the primary as the row says. Raises: what the storages raise, Fenced."""

@@ -9,6 +9,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway import metrics
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import ServiceUnavailable
 from gateway.replication import (
@@ -17,6 +18,7 @@ from gateway.replication import (
     modes,
     ops,
     replicas,
+    reporting,
     rows,
     sweeping,
     tasks,
@@ -49,6 +51,7 @@ from gateway.replication.records import (
     new_id,
     staged_key,
 )
+from gateway.replication.reporting import Report
 from gateway.replication.rows import Terms
 from gateway.replication.rules import Rules
 from gateway.replication.scope import Scope, in_range
@@ -83,6 +86,16 @@ class Journal:
         """Return what the transactions ask before they decide."""
         return Rules(timing)
 
+    @property
+    def route(self) -> str:
+        """The name of the route."""
+        return self._scope.route
+
+    @property
+    def targets(self) -> Sequence[str]:
+        """The names of its mirrors."""
+        return self._scope.targets
+
     # --- modes ---
 
     async def beat(self, vote: Vote, *, automatic: bool) -> Standing:
@@ -99,6 +112,10 @@ class Journal:
     async def state(self) -> RouteState:
         """Return what an operator is told."""
         return await self._read(modes.state)
+
+    async def report(self) -> Report:
+        """Return how the route and its mirrors do."""
+        return await self._read(reporting.report)
 
     # --- a client's write ---
 
@@ -284,7 +301,8 @@ class Journal:
     # --- how all of them are done ---
 
     async def _run(self, work: Callable[Concatenate[Transaction, Scope, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._store.run(lambda tx: work(tx, self._scope, *args, **kwargs))
+        with metrics.STATE_SECONDS.time():
+            return await self._store.run(lambda tx: work(tx, self._scope, *args, **kwargs))
 
     async def _read(
         self, work: Callable[Concatenate[Transaction, Scope, P], T], *args: P.args, **kwargs: P.kwargs

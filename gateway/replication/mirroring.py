@@ -5,11 +5,12 @@ from typing import Final
 
 import structlog
 
+from gateway import metrics
 from gateway.errors import InternalError, NoSuchKey, S3Error, ServiceUnavailable
 from gateway.replication.copier import Carriage, is_copy, stamped
 from gateway.replication.journal import Journal
 from gateway.replication.lease import Lease
-from gateway.replication.outcome import name_of, outcome_of
+from gateway.replication.outcome import name_of, outcome_of, result_of
 from gateway.replication.records import Claim, Kind, Outcome, Timing
 from gateway.storage import Address, Backend, ObjectInfo, ReadOptions
 
@@ -69,9 +70,11 @@ class Mirroring:
                 permanent = isinstance(error, S3Error) and error.status in _PERMANENT
                 log.warning("mirror_failed", target=self._target, key=claim.at.key, error=failure)
         try:
-            await self._journal.mirrored(claim, outcome, failure, permanent=permanent)
+            is_done = await self._journal.mirrored(claim, outcome, failure, permanent=permanent)
         except ServiceUnavailable as error:  # the claim is taken over when its lease is over
             log.warning("mirror_not_recorded", target=self._target, key=claim.at.key, error=name_of(error))
+            is_done = False
+        metrics.MIRRORED.labels(self._journal.route, self._target, result_of(outcome, is_done=is_done)).inc()
 
     async def write(self, claim: Claim, lease: Lease) -> None:
         """Write the mirror. Raises: what the storages raise, Fenced, SourceMissing."""

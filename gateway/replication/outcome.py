@@ -22,6 +22,13 @@ def outcome_of(error: BaseException) -> Outcome:
     return Outcome.UNKNOWN
 
 
+def result_of(outcome: Outcome, *, is_done: bool) -> str:
+    """Return what a worker's turn at a key counts as: it is done, changed meanwhile and comes again, or failed."""
+    if outcome is not Outcome.APPLIED:
+        return "failed"
+    return "done" if is_done else "again"
+
+
 def name_of(error: BaseException) -> str:
     """Return what an error is called in a log, without what it says of keys and hosts."""
     return error.code if isinstance(error, S3Error) else type(error).__name__

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from gateway import metrics
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import InternalError, S3Error, ServiceUnavailable, SlowDown
 from gateway.replication.breaker import Breaker
@@ -48,6 +49,8 @@ class Breaking(Wrapper):
         super().__init__(inner)
         now = asyncio.get_running_loop().time()
         self.reads, self.writes = Breaker(now), Breaker(now)
+        for calls in ("reads", "writes"):
+            metrics.BREAKERS.labels(self.name, calls).inc(0)
         self._canary = f"{PRIVATE}health/{node}"
         self._may_write = writes
         self._bucket = ""
@@ -83,7 +86,7 @@ class Breaking(Wrapper):
         else:
             breaker.probed(_now(), ok=True)
         if breaker.open != was_open:
-            log.warning("breaker", backend=self.name, open=breaker.open)
+            self._tell(breaker)
 
     async def _read(self) -> None:
         if self._bucket:
@@ -192,9 +195,16 @@ class Breaking(Wrapper):
         except S3Error as error:
             reached = not isinstance(error, ServiceUnavailable)
             if breaker.record(_now(), ok=not _is_failure(error), reached=reached):
-                log.warning("breaker", backend=self.name, open=True)
+                self._tell(breaker)
             raise
         breaker.record(_now(), ok=True)
+
+    def _tell(self, breaker: Breaker) -> None:
+        """Tell that a breaker has opened or closed."""
+        calls, to = "reads" if breaker is self.reads else "writes", "open" if breaker.open else "closed"
+        log.warning("breaker", backend=self.name, calls=calls, open=breaker.open)
+        metrics.BREAKERS.labels(self.name, calls).inc(1 if breaker.open else -1)
+        metrics.BREAKER_CHANGES.labels(self.name, calls, to).inc()
 
 
 def _is_failure(error: S3Error) -> bool:

@@ -2,8 +2,12 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from typing import Final, TypeVar
 
+from prometheus_client import Counter
+
+from gateway import metrics
 from gateway.errors import (
     InvalidPartNumber,
     InvalidRange,
@@ -38,20 +42,31 @@ class Reading(Route):
         return await self._read(at, lambda place: place.head(options))
 
     async def _read(self, at: Address, ask: Ask[T]) -> T:
-        """Ask the place where the newest state is. An error is never taken for absence."""
+        """Ask the place where the newest state is, and count what became of it."""
+        try:
+            found, source = await self._find(at, ask)
+        except NO_ANSWER as error:
+            reason = "not_current" if error.headers.get("x-gw-reason") else "no_answer"
+            metrics.READS_REFUSED.labels(self.name, reason).inc()
+            raise
+        _reads(self.name, source).inc()
+        return found
+
+    async def _find(self, at: Address, ask: Ask[T]) -> tuple[T, str]:
+        """Return what was found, and where. An error is never taken for absence."""
         look = await self.look(at)
         for _ in range(ROUNDS):
             self._check_version(at, look)
             if look.row:
                 found = await self._from_row(look.row, ask)
                 if found is not None:
-                    return found
+                    return found, "fallback"
                 look = await self.look_anew(at)
                 continue
             if look.mode is Mode.FAILOVER:
                 return await self._from_mirrors(at, look, ask, not_current())
             try:
-                return await ask(Own(self.primary, at))
+                return await ask(Own(self.primary, at)), "primary"
             except NO_ANSWER as error:
                 if look.mode is Mode.HEALING or not self.mirrors:
                     raise unanswered(error) from error
@@ -73,18 +88,18 @@ class Reading(Route):
         except NO_ANSWER as error:
             raise unanswered(error) from error
 
-    async def _from_mirrors(self, at: Address, look: Look, ask: Ask[T], otherwise: S3Error) -> T:
+    async def _from_mirrors(self, at: Address, look: Look, ask: Ask[T], otherwise: S3Error) -> tuple[T, str]:
         """Ask the mirrors that are clean; absence is theirs to tell as well."""
         for name in self.clean(look):
             try:
-                return await ask(Copy(self.mirrors[name], at))
+                return await ask(Copy(self.mirrors[name], at)), "mirror"
             except _DEFINITE:
                 raise
             except S3Error:
                 continue
         for mirror in self.mirrors.values() if self.stale_reads else ():
             try:
-                return await ask(Copy(mirror, at, stale=True))
+                return await ask(Copy(mirror, at, stale=True)), "stale_mirror"
             except S3Error:
                 continue
         raise otherwise
@@ -93,3 +108,8 @@ class Reading(Route):
     def _check_version(at: Address, look: Look) -> None:
         if at.version not in {None, "null"} and look.mode is not Mode.NORMAL:
             raise NotImplementedByGateway("Versions cannot be read while the storage of this bucket is not available.")
+
+
+@cache
+def _reads(route: str, source: str) -> Counter:
+    return metrics.READS.labels(route, source)  # looking labels up costs more than counting
