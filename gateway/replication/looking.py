@@ -2,30 +2,32 @@
 
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, func, select
+from sqlalchemy import BindParameter, ColumnElement, FromClause, and_, bindparam, func, select
 
 from gateway.replication.records import Baseline, Look, Mode
 from gateway.replication.rows import to_row
-from gateway.replication.scope import Scope
+from gateway.replication.scope import Prepared, Scope
 from gateway.state.schema import OPS, REPLICAS, ROUTES, ROWS, TASKS, UPLOADS
 from gateway.state.store import Transaction
 from gateway.storage import Address
 
+_ROUTE: Final[BindParameter[str]] = bindparam("route", "")
+_BUCKET: Final[BindParameter[str]] = bindparam("bucket", "")
+_KEY: Final[BindParameter[bytes]] = bindparam("key", b"")
 
-def _about(table: Any) -> Any:
-    return and_(
-        table.c.route == bindparam("route"), table.c.bucket == bindparam("bucket"), table.c.key == bindparam("key")
-    )
+
+def _about(table: FromClause) -> ColumnElement[bool]:
+    return and_(table.c.route == _ROUTE, table.c.bucket == _BUCKET, table.c.key == _KEY)
 
 
 _WRITES = select(func.count()).select_from(OPS).where(_about(OPS), ~OPS.c.on_fallback).scalar_subquery()
 _TASKS = select(func.aggregate_strings(TASKS.c.target, "\n")).where(_about(TASKS)).scalar_subquery()
 _COMPLETE = (
     select(func.aggregate_strings(REPLICAS.c.target, "\n"))
-    .where(REPLICAS.c.route == bindparam("route"), REPLICAS.c.baseline == Baseline.COMPLETE.value)
+    .where(REPLICAS.c.route == _ROUTE, REPLICAS.c.baseline == Baseline.COMPLETE.value)
     .scalar_subquery()
 )
-_LOOK: Final = (
+_LOOK: Final = Prepared(
     select(
         ROUTES.c.mode,
         ROUTES.c.previous,
@@ -40,14 +42,14 @@ _LOOK: Final = (
         ROWS.c.info,
     )
     .join_from(ROUTES, ROWS, _about(ROWS), isouter=True)
-    .where(ROUTES.c.name == bindparam("route"))
+    .where(ROUTES.c.name == _ROUTE)
 )
 
 
 def look(tx: Transaction, scope: Scope, at: Address) -> Look | None:
     """Return all that decides about a key; None if the route was never heard of."""
     asked = {"route": scope.route, "bucket": at.bucket, "key": at.key.encode()}
-    found = tx.connection.execute(_LOOK, asked).first()
+    found = _LOOK.execute(tx.connection, asked).first()
     if found is None:
         return None
     mode = Mode(found.mode if found.effective <= tx.now else found.previous)

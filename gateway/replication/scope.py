@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, FromClause, Table, and_
+from sqlalchemy import ColumnElement, Connection, CursorResult, Executable, FromClause, Select, Table, and_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.replication.rules import Rules
@@ -35,6 +35,26 @@ def upsert(
     if changed is None:
         return insert.on_conflict_do_nothing(index_elements=key)
     return insert.on_conflict_do_update(index_elements=key, set_=changed(insert.excluded))
+
+
+class Prepared:
+    """A statement that is asked so often that it is compiled once for all; its results are what the driver gives."""
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self._statement = statement
+        self._texts: dict[str, tuple[str, Sequence[str], Mapping[str, Any]]] = {}
+
+    def execute(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
+        """Execute it with values by name."""
+        text, names, own = self._texts.get(connection.dialect.name) or self._compile(connection)
+        return connection.exec_driver_sql(text, tuple(values[name] if name in values else own[name] for name in names))
+
+    def _compile(self, connection: Connection) -> tuple[str, Sequence[str], Mapping[str, Any]]:
+        compiled = self._statement.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
+        made: Any = compiled  # a SELECT is always compiled to SQL
+        text = (str(compiled), tuple(made.positiontup), dict(compiled.params))
+        self._texts[connection.dialect.name] = text
+        return text
 
 
 def taken(*names: str) -> Callable[[Any], Mapping[str, Any]]:
