@@ -36,6 +36,8 @@ def failed(error: Exception, outcome: Outcome) -> Exception:
     """Return what is told of a write that failed."""
     if outcome is Outcome.UNKNOWN:
         return unknown()
+    if isinstance(error, InternalError):
+        return unavailable()
     if isinstance(error, ServiceUnavailable):
         error.headers = RETRY_AFTER | NOT_APPLIED | error.headers
     return error

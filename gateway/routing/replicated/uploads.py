@@ -1,5 +1,6 @@
 """Multipart uploads of a replicated bucket: each stays where it was begun, and its id tells where that is."""
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -86,10 +86,12 @@ class Writing(Reading):
         is tried nowhere else.
         """
         op = await self._intend(at, kind)
-        passed = False
+        passed = over = False
 
         async def gate() -> None:
             nonlocal passed
+            if over:  # it was refused, and the body goes to the fallback
+                return
             if not await self.may_write_primary(at):
                 raise Fenced
             passed = True
@@ -97,6 +99,7 @@ class Writing(Reading):
         try:
             stored = await write(gate)
         except BaseException as error:  # noqa: BLE001  _fail raises it
+            over = True
             outcome = outcome_of(error) if passed else Outcome.REFUSED
             self._settle(op, outcome, None)
             self._fail(error, outcome)
@@ -146,9 +149,8 @@ class Writing(Reading):
         """Raise what is told of a write that failed."""
         if outcome is Outcome.UNKNOWN:
             log.warning("write_unknown", route=self.name, error=name_of(error), exc_info=not isinstance(error, S3Error))
-        if isinstance(error, Exception):
-            raise failed(error, outcome) from error.__cause__
-        raise error
+        told = failed(error, outcome) if isinstance(error, Exception) else error
+        raise told from (error.__cause__ if told is error else error)
 
     async def _commit(self, op: Op, info: ObjectInfo, conditions: Conditions, known: Known, upload: str) -> None:
         try:

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from enum import Enum
 from itertools import count
 
 from gateway.backends.memory import Memory
-from gateway.errors import InternalError, ServiceUnavailable
+from gateway.errors import InternalError, S3Error, ServiceUnavailable
 from gateway.replication.healer import Healer
 from gateway.replication.journal import Journal
 from gateway.replication.member import Member
@@ -17,7 +17,7 @@ from gateway.replication.records import Baseline, Mode, Timing, Vote
 from gateway.replication.sweeper import Sweeper
 from gateway.routing.replicated import Replicated, Storages
 from gateway.state.store import StateUnavailable, StateUnknown
-from gateway.storage import Address
+from gateway.storage import Address, Body
 from tests.simulation.store import Database
 
 TIMING = Timing(lease=0, drift=0, hold=0, backoff=0, worker_poll=0.01)
@@ -84,11 +84,14 @@ class Faulty:
             if fault is Fault.REFUSES:
                 raise ServiceUnavailable
             if fault is Fault.LOSES_QUESTION:
+                for sent in (arg for arg in args if isinstance(arg, Body)):
+                    await sent.read()
                 raise InternalError
-            result = await method(*args, **kwargs)
             if fault is Fault.LOSES_ANSWER:
+                with suppress(S3Error):
+                    await method(*args, **kwargs)
                 raise InternalError
-            return result
+            return await method(*args, **kwargs)
 
         return call
 
@@ -124,6 +127,9 @@ class State:
         if self.fails:
             raise StateUnavailable
         return self.database.do(work)
+
+    async def glance(self, work):
+        return await self.read(work)
 
 
 class World:
@@ -180,6 +186,12 @@ class World:
             await healer.round()
         await self.member.beat()
 
+    async def heal_some(self, rounds):
+        """Heal so many keys at most."""
+        healer = Healer(self.journal, self.primary, self.fallback, replace(self.timing, workers=1))
+        for _ in range(rounds):
+            await healer.round()
+
     async def mirrored(self):
         """Let the mirrors catch up."""
         await self.journal.drained()
@@ -199,7 +211,3 @@ class World:
 
     async def mode(self):
         return (await self.journal.state()).mode
-
-
-def moment(seconds=0):
-    return datetime.now(UTC) + timedelta(seconds=seconds)
