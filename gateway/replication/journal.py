@@ -121,7 +121,7 @@ class Journal:
 
     async def look(self, at: Address) -> Look:
         """Return all that decides about a key, of one moment."""
-        look = await self._read(looking.look, at)
+        look = await self._store.glance(lambda tx: looking.look(tx, self._scope, at))
         if look is None:
             await self._run(modes.introduce)
             look = await self._read(looking.look, at)

@@ -84,6 +84,9 @@ class Postgres:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await _trying(lambda: self._read(work))
 
+    async def glance(self, work: Callable[[Transaction], T]) -> T:
+        return await self.read(work)
+
     async def _run(self, work: Callable[[Transaction], T]) -> T:
         async with self._engine.connect() as connection:
             result = await _do(connection, work)

@@ -154,6 +154,9 @@ class Sqlite:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="state-reader")
         self._local = local()
         self._opened: list[Connection] = []
+        self._glancing = self._open_reader()
+        _raw(self._glancing).execute("PRAGMA busy_timeout = 0")
+        self._writer.start()
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
         done: asyncio.Future[T] = self._loop.create_future()
@@ -163,9 +166,17 @@ class Sqlite:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._loop.run_in_executor(self._readers, self._read, work)
 
-    def _read(self, work: Callable[[Transaction], T]) -> T:
+    async def glance(self, work: Callable[[Transaction], T]) -> T:
         try:
-            connection = self._reader()
+            return self._look(self._glancing, work)
+        except StateUnavailable:  # it was not to be had at once
+            return await self.read(work)
+
+    def _read(self, work: Callable[[Transaction], T]) -> T:
+        return self._look(self._reader(), work)
+
+    def _look(self, connection: Connection, work: Callable[[Transaction], T]) -> T:
+        try:
             raw = _raw(connection)
             raw.execute("BEGIN")
             try:
@@ -179,15 +190,14 @@ class Sqlite:
         """Return this thread's own connection."""
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._engine.connect()
-            _raw(connection).execute("PRAGMA query_only = ON")
-            self._local.connection = connection
-            self._opened.append(connection)
+            connection = self._local.connection = self._open_reader()
         return connection
 
-    def start(self) -> None:
-        """Begin to work."""
-        self._writer.start()
+    def _open_reader(self) -> Connection:
+        connection = self._engine.connect()
+        self._opened.append(connection)
+        _raw(connection).execute("PRAGMA query_only = ON")
+        return connection
 
     async def close(self) -> None:
         """End when all that was asked for is done."""
@@ -204,7 +214,6 @@ async def open_sqlite(path: Path) -> AsyncIterator[Store]:
     engine = await asyncio.to_thread(_engine, path)
     began = await asyncio.to_thread(_prepare, engine)
     store = Sqlite(engine, began)
-    store.start()
     try:
         yield store
     finally:

@@ -73,6 +73,9 @@ class NodeStore:
     async def read(self, work: Callable[[Transaction], _T]) -> _T:
         return await self._ask(work)
 
+    async def glance(self, work: Callable[[Transaction], _T]) -> _T:
+        return await self._ask(work)
+
     async def _ask(self, work: Callable[[Transaction], _T]) -> _T:
         await self._weather.passes(20)
         if self.cut:

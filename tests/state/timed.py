@@ -43,3 +43,6 @@ class Timed:
 
     async def read(self, work):
         return await self.inner.read(lambda tx: work(Later(tx, self)))
+
+    async def glance(self, work):
+        return await self.inner.glance(lambda tx: work(Later(tx, self)))
