@@ -79,7 +79,7 @@ class Carriage:
         """
         async with self.source.get(self.at, ReadOptions(parts=not self.parts)) as download:
             options = self._options(download.info)
-            if download.info.part_count:
+            if self.parts or download.info.part_count:
                 made = await self._carry_parts(download, options)
             else:
                 body = body_of(download)

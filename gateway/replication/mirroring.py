@@ -12,7 +12,7 @@ from gateway.replication.journal import Journal
 from gateway.replication.lease import Lease
 from gateway.replication.outcome import name_of, outcome_of, result_of
 from gateway.replication.records import Claim, Kind, Outcome, Timing
-from gateway.storage import Address, Backend, ObjectInfo, ReadOptions
+from gateway.storage import Address, Backend, ObjectInfo
 
 log = structlog.get_logger()
 WORKERS: Final = 32  # keys at once
@@ -83,7 +83,7 @@ class Mirroring:
         elif claim.row:
             if self._fallback is None:
                 raise InternalError("A row points to a fallback that is configured no more.")
-            await self._copy(self._fallback, Address(claim.at.bucket, claim.row.staged), claim, lease)
+            await self._copy(self._fallback, Address(claim.at.bucket, claim.row.staged), claim, lease, claim.row.info)
         else:
             await self._follow_primary(claim, lease)
 
@@ -105,11 +105,20 @@ class Mirroring:
             return
         raise SourceMissing
 
-    async def _copy(self, source: Backend, at: Address, claim: Claim, lease: Lease) -> None:
-        if await self._has(await source.head(at, ReadOptions()), claim.at):
+    async def _copy(
+        self, source: Backend, at: Address, claim: Claim, lease: Lease, told: ObjectInfo | None = None
+    ) -> None:
+        """Copy an object as what its storage says of it, or as what is `told` of it."""
+        if await self._has(told or await source.head(at), claim.at):
             return
         carriage = Carriage(
-            source, at, self._mirror, claim.at, lease.check, labels=lambda info: stamped(info, claim.gen)
+            source,
+            at,
+            self._mirror,
+            claim.at,
+            lease.check,
+            labels=lambda info: stamped(told or info, claim.gen),
+            parts=told.parts if told else (),
         )
         await carriage.run()
 

@@ -280,3 +280,18 @@ async def test_what_is_assembled_but_not_yet_current_is_no_object(world):
     hold.go_on.set()
     await running
     assert await keys(world.storage, BUCKET) == ["key"]
+
+
+async def test_an_object_of_parts_keeps_its_etag_and_parts_through_an_outage(world):
+    upload, parts = await begun_in_an_outage(world)
+    await world.storage.complete_upload(upload, parts, Completion())
+    await world.storage.annotate(AT, {"acl": "public-read"})
+    assert await read(world.storage, AT, ReadOptions(part=3)) == b"end"
+    await whole(world)
+    for outage in (False, True):
+        if outage:
+            await world.fail()
+        info = await world.storage.head(AT, ReadOptions(parts=True))
+        assert (info.served_by, info.etag, info.labels) == ("mirror" if outage else "", ETAG, {"acl": "public-read"})
+        assert [part.size for part in info.parts] == [5 * MIB, 5 * MIB, 3]
+        assert await read(world.storage, AT, ReadOptions(part=3)) == b"end"
