@@ -30,6 +30,10 @@ test: setup  ## run the tests
 fuzz: setup  ## attack a gateway for some minutes (FUZZ_EXAMPLES=n tries each attack n times)
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/pytest --timeout 3600 tests/fuzz $(ARGS)
 
+.PHONY: simulate
+simulate: setup  ## run many schedules of failures in virtual time (SIMULATION_SCHEDULES=n of each kind)
+	SIMULATION_SCHEDULES=$${SIMULATION_SCHEDULES:-1000} $(BIN)/pytest -n auto tests/simulation $(ARGS)
+
 .PHONY: test-clients
 test-clients: setup  ## set up the real clients in .clients and run their tests (BACKEND=local, s3, gcs)
 	$(BIN)/python -m tests.clients.setup

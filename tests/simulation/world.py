@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Final
@@ -297,9 +297,3 @@ def outcome(seed: int, rules: Rules | None = None) -> str:
             return await World(loop, seed, rules or Rules()).run()
 
     return simulate(world)
-
-
-def outcomes(seeds: Sequence[int], make: Callable[[], Rules] = Rules) -> list[str]:
-    """Run many, and return what went wrong, with its seed."""
-    found = [(seed, outcome(seed, make())) for seed in seeds]
-    return [f"{seed}: {said}" for seed, said in found if not said.startswith("ok")]
