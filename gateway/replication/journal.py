@@ -163,17 +163,25 @@ class Journal:
         while self._settling is not None and not self._settling.done():
             await asyncio.wait([self._settling])
 
-    async def commit(
-        self, op: Op, info: ObjectInfo, conditions: Conditions = ANY_STATE, known: Known = UNSET, *, upload: str = ""
+    async def commit(  # noqa: PLR0913  it is the one point at which all of this is decided
+        self,
+        op: Op,
+        info: ObjectInfo,
+        conditions: Conditions = ANY_STATE,
+        known: Known = UNSET,
+        *,
+        upload: str = "",
+        gen: int | None = None,
     ) -> Row:
         """Make a staged object the newest state of its key, and end the upload that it comes from, if any.
 
-        Conditions are decided by the row, or, while there is none, by `known`. Whatever is raised, `settle` the op
+        Conditions are decided by the row, or, while there is none, by `known`. With `gen` the row must be that one
+        still. Whatever is raised, `settle` the op
         (UNKNOWN after StateUnknown or a cancellation, else REFUSED). Raises: PreconditionFailed, NoSuchKey,
-        ConditionalRequestConflict (a row came up meanwhile), NoSuchUpload, ServiceUnavailable (the mode is another, the
-        op was swept, or nobody knows what the conditions are about).
+        ConditionalRequestConflict (another row came up meanwhile), NoSuchUpload, ServiceUnavailable (the mode is
+        another, the op was swept, or nobody knows what the conditions are about).
         """
-        row = await self._run(rows.commit, op, info, Terms(conditions, known, upload))
+        row = await self._run(rows.commit, op, info, Terms(conditions, known, upload, gen))
         self._begun.discard(op.id)
         return row
 

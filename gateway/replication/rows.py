@@ -32,11 +32,12 @@ _COLUMNS = (ROWS.c.bucket, ROWS.c.key, ROWS.c.gen, ROWS.c.staged, ROWS.c.info)
 
 
 class Terms(NamedTuple):
-    """On what a new state depends: conditions, what they are about where there is no row, an open upload."""
+    """On what a new state depends: conditions, what they are about where there is no row, an open upload, a row."""
 
     conditions: Conditions
     known: Known
     upload: str = ""
+    gen: int | None = None
 
 
 def to_row(found: Any) -> Row:
@@ -162,6 +163,8 @@ def _enter(tx: Transaction, scope: Scope, ats: Sequence[Address]) -> Mode:
 
 def _decide(at: Address, old: Row | None, mode: Mode, terms: Terms) -> None:
     """Raise unless the conditions hold for the newest state, wherever that is."""
+    if terms.gen is not None and (old is None or old.gen != terms.gen):
+        raise ConditionalRequestConflict
     if not terms.conditions:
         return
     if old is not None:

@@ -67,9 +67,8 @@ class Buckets(Copying):
         when it is needed.
         """
         await self._require_primary(bucket)
-        if (await self.primary.list_objects(bucket, ListQuery(limit=1))).objects or not await self._is_settled(bucket):
-            raise BucketNotEmpty(BucketName=bucket)
         try:
+            await self._require_empty(bucket)
             if self._fallback:
                 self._prepared.discard(bucket)
                 with suppress(NoSuchBucket):
@@ -96,14 +95,14 @@ class Buckets(Copying):
                 if storage in self.deputies:
                     raise unknown() from error
 
-    async def _is_settled(self, bucket: str) -> bool:
-        """Say whether nothing is left to be done for a bucket."""
-        await self.journal.drained()
-        for _ in range(self.patience):
+    async def _require_empty(self, bucket: str) -> None:
+        """Refuse unless the bucket is empty and nothing is left to be done for it. Raises: BucketNotEmpty."""
+        page = await self.primary.list_objects(bucket, ListQuery(limit=1))
+        for _ in range(0 if page.objects else self.patience):
             if not await self.journal.has_any(bucket):
-                return True
+                return
             await asyncio.sleep(PAUSE)
-        return False
+        raise BucketNotEmpty(BucketName=bucket)
 
     async def _answering(self) -> Sequence[Sequence[BucketInfo]]:
         found = []

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from gateway.checksums import multipart_etag
 from gateway.conditions import ANY_STATE
@@ -65,7 +66,8 @@ class Completing(Uploads):
 
         with refused():
             op = await self.journal.begin(begun.at, Kind.PUT, on_fallback=True, staged=begun.staged)
-        return await self._make_current(op, stage, completion.conditions, known, begun.id)
+        commit = partial(self._commit, op, completion.conditions, known, upload=begun.id)
+        return await self._make_current(op, stage, commit)
 
     async def _complete_across(self, begun: Begun, parts: Sequence[Part], completion: Completion) -> ObjectInfo:
         """Complete an upload on the fallback when the primary is back: then write it there, of the same parts."""

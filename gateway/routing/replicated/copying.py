@@ -1,11 +1,12 @@
 """Copies and labels of objects in a replicated bucket."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from gateway.backends.assembly import check_labels
 from gateway.conditions import ANY_STATE, Conditions
-from gateway.errors import NoSuchKey, PreconditionFailed, ServiceUnavailable
+from gateway.errors import ConditionalRequestConflict, NoSuchKey, PreconditionFailed, ServiceUnavailable
 from gateway.replication.records import Kind, Look, Mode, Op, Row
 from gateway.routing.replicated.answers import not_current
 from gateway.routing.replicated.reading import ROUNDS
@@ -38,39 +39,50 @@ class Copying(Writing):
             await self.primary.annotate(at, labels, was)
 
         look = await self.look(at)
-        if not self.is_on_fallback(look):
-            await self._to_primary(at, Kind.PUT, write)
-            return
         for _ in range(ROUNDS):
-            try:
-                await self._annotate_on_fallback(at, labels, was, look)
-            except _ReplacedError:
-                look = await self.look_anew(at)
-            else:
+            if not self.is_on_fallback(look):
+                await self._to_primary(at, Kind.PUT, write)
                 return
+            with suppress(ConditionalRequestConflict):  # it is another object by now
+                await self._annotate_on_fallback(at, labels, was, look)
+                return
+            look = await self.look_anew(at)
         raise not_current()
 
     async def _annotate_on_fallback(
         self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None, look: Look
     ) -> None:
         """Stage the object once more with other labels: what is staged never changes."""
+        if look.row:
+            if look.row.info is None:
+                raise NoSuchKey(Key=at.key)
+            check_labels(look.row.info.labels, was)
+            info = replace(look.row.info, labels=labels)
+            await self._relabel(at, self._restaging(look.row, _options_of(info)), info, look)
+            return
         async with self.get(at, ReadOptions(parts=True)) as download:
-            info = replace(download.info, served_by="")
-            refuse_stale(info)
-            check_labels(info.labels, was)
-            options = replace(_options_of(info), labels=labels)
+            refuse_stale(download.info)
+            check_labels(download.info.labels, was)
+            info = replace(download.info, labels=labels, served_by="")
 
             async def stage(op: Op) -> ObjectInfo:
-                if look.row:
-                    await self._restaging(look.row, options)(op)
-                else:
-                    await self.fallback.put(Address(at.bucket, op.staged), body_of(download), options)
-                return replace(info, labels=labels)
+                target = Address(at.bucket, op.staged)
+                return await self.fallback.put(target, body_of(download), _options_of(info))
 
-            try:
-                await self._to_fallback(at, stage, Conditions(if_match=(info.etag,)), look)
-            except PreconditionFailed as error:
-                raise _ReplacedError from error
+            await self._relabel(at, stage, info, look)
+
+    async def _relabel(self, at: Address, stage: Stage, info: ObjectInfo, look: Look) -> None:
+        """Make current what has been staged, if what `look` saw still is. Raises: ConditionalRequestConflict."""
+
+        async def commit(_: ObjectInfo) -> None:
+            seen = Conditions(if_match=(info.etag,))
+            if look.row:
+                await self.journal.commit(op, info, seen, gen=look.row.gen)
+            else:
+                await self.journal.commit(op, info, seen, info)
+
+        op = await self._begin_staging(at, look)
+        await self._make_current(op, stage, commit)
 
     def _restaging(self, row: Row, options: WriteOptions) -> Stage:
         """Return what stages an object once more, under another key and with other things beside it."""
@@ -93,10 +105,6 @@ class Copying(Writing):
         return look.mode is not Mode.FAILOVER and look.row is None
 
 
-class _ReplacedError(Exception):
-    """The object is another one by now."""
-
-
 def pin(row: Row, etag: str) -> None:
     """Raise PreconditionFailed unless a row's object is the one that was meant."""
     if row.info is None or row.info.etag != etag:
@@ -115,6 +123,7 @@ def _options_of(info: ObjectInfo) -> WriteOptions:
     return WriteOptions(
         headers=info.headers,
         metadata=info.metadata,
+        labels=info.labels,
         checksum=checksum.algorithm if checksum else WriteOptions().checksum,
         composite=bool(checksum and checksum.composite),
     )

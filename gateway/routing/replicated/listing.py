@@ -17,9 +17,9 @@ class Listing(Route):
 
     async def list_objects(self, bucket: str, query: ListQuery) -> ListPage:
         mode = await self.mode(bucket)
-        if mode is Mode.FAILOVER:
-            return await self._list_mirrors(bucket, query)
         try:
+            if mode is Mode.FAILOVER:
+                return await self._list_mirrors(bucket, query)
             if mode is Mode.NORMAL:
                 return await self.primary.list_objects(bucket, query)
             return await self._list_with_rows(bucket, query)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import NoReturn, TypeVar
 
 import structlog
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 Gate = Callable[[], Awaitable[None]]
 Stage = Callable[[Op], Awaitable[ObjectInfo]]
+Commit = Callable[[ObjectInfo], Awaitable[object]]
 
 
 class Writing(Reading):
@@ -122,19 +124,20 @@ class Writing(Reading):
     async def _to_fallback(self, at: Address, stage: Stage, conditions: Conditions, look: Look) -> ObjectInfo:
         """Stage an object under a name of its own, then make it current: before that nobody sees it."""
         known = await self._known(at, look, conditions)
+        op = await self._begin_staging(at, look)
+        return await self._make_current(op, stage, partial(self._commit, op, conditions, known))
+
+    async def _begin_staging(self, at: Address, look: Look) -> Op:
         await self._prepare(at.bucket, look.mode)
         with refused():
-            op = await self.journal.begin(at, Kind.PUT, on_fallback=True)
-        return await self._make_current(op, stage, conditions, known)
+            return await self.journal.begin(at, Kind.PUT, on_fallback=True)
 
-    async def _make_current(
-        self, op: Op, stage: Stage, conditions: Conditions, known: Known, upload: str = ""
-    ) -> ObjectInfo:
+    async def _make_current(self, op: Op, stage: Stage, commit: Commit) -> ObjectInfo:
         staged = False
         try:
             info = await stage(op)
             staged = True
-            await self._commit(op, info, conditions, known, upload)
+            await commit(info)
         except BaseException as error:
             is_unknown = isinstance(error, (StateUnknown, asyncio.CancelledError))
             outcome = Outcome.UNKNOWN if is_unknown else Outcome.REFUSED
@@ -145,18 +148,20 @@ class Writing(Reading):
             self._fail(error, outcome)
         return replace(info, parts=())
 
+    async def _commit(
+        self, op: Op, conditions: Conditions, known: Known, info: ObjectInfo, *, upload: str = ""
+    ) -> None:
+        try:
+            await self.journal.commit(op, info, conditions, known, upload=upload)
+        except ConditionalRequestConflict:  # a row came up: now that decides
+            await self.journal.commit(op, info, conditions, UNSET, upload=upload)
+
     def _fail(self, error: BaseException, outcome: Outcome) -> NoReturn:
         """Raise what is told of a write that failed."""
         if outcome is Outcome.UNKNOWN:
             log.warning("write_unknown", route=self.name, error=name_of(error), exc_info=not isinstance(error, S3Error))
         told = failed(error, outcome) if isinstance(error, Exception) else error
         raise told from (error.__cause__ if told is error else error)
-
-    async def _commit(self, op: Op, info: ObjectInfo, conditions: Conditions, known: Known, upload: str) -> None:
-        try:
-            await self.journal.commit(op, info, conditions, known, upload=upload)
-        except ConditionalRequestConflict:  # a row came up: now that decides
-            await self.journal.commit(op, info, conditions, UNSET, upload=upload)
 
     async def _bury(self, at: Address, conditions: Conditions, look: Look) -> None:
         """Make absence current: no storage is asked or told until the primary is healed."""

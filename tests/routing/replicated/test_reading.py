@@ -172,8 +172,10 @@ async def test_healing_keys_that_the_primary_has_are_its_own(world):
     await world.recover()
     assert (await world.storage.head(AT)).served_by == ""
     world.primary.fails(Fault.REFUSES)
+    world.primary.told.clear()
     with pytest.raises(ServiceUnavailable):
         await world.storage.head(AT)
+    assert world.primary.told == [("head", AT.key)]
 
 
 async def test_an_object_that_was_replaced_and_collected_is_looked_for_again(world):

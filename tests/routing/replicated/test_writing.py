@@ -495,10 +495,13 @@ async def test_a_condition_that_nobody_can_decide_is_refused(world):
     assert not (await world.journal.look(AT)).row
 
 
-async def test_a_false_condition_is_told_without_reading_the_body(world):
+@pytest.mark.parametrize("during", [False, True])
+async def test_a_false_condition_is_told_without_reading_the_body(world, during):
     await put(world.storage, AT, b"old")
     await world.mirrored()
     await world.fail()
+    if during:
+        await put(world.storage, AT, b"newer")
     unread = body(b"new")
     with pytest.raises(PreconditionFailed):
         await world.storage.put(AT, unread, ABSENT)
@@ -587,3 +590,34 @@ async def test_a_label_of_unknown_outcome_is_told_as_such(world):
     await world.sweep()
     await world.mirrored()
     assert (await world.mirror.inner.head(AT)).labels["acl"] == "private"
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+async def test_labels_are_not_put_on_what_has_replaced_the_object_meanwhile(world, is_there):
+    await put(world.storage, AT, b"data", WriteOptions(labels={"owner": "alice"}))
+    await world.mirrored()
+    await world.fail()
+    if is_there:
+        await put(world.storage, AT, b"data", WriteOptions(labels={"owner": "alice"}))
+    hold = world.fallback.hold("copy" if is_there else "put")
+    running = asyncio.create_task(world.storage.annotate(AT, {"owner": "alice", "acl": "public"}, {"owner": "alice"}))
+    await hold.reached.wait()
+    await put(world.storage, AT, b"data", WriteOptions(labels={"owner": "bob"}))
+    hold.go_on.set()
+    with pytest.raises(PreconditionFailed):
+        await running
+    assert (await world.storage.head(AT)).labels == {"owner": "bob"}
+
+
+async def test_who_deletes_second_is_judged_by_what_the_first_has_left(world):
+    old = await put(world.storage, AT, b"old")
+    await world.mirrored()
+    await world.fail()
+    hold = world.mirror.hold("head")
+    running = asyncio.create_task(world.storage.delete(AT, Conditions(if_match=(old.etag,))))
+    await hold.reached.wait()
+    await put(world.storage, AT, b"new")
+    hold.go_on.set()
+    with pytest.raises(PreconditionFailed):
+        await running
+    assert await read(world.storage, AT) == b"new"
