@@ -28,8 +28,8 @@ from gateway.server.bind import StartError
 from gateway.state import Store, open_store
 from gateway.storage import Backend
 
-# Seconds for which a storage may still apply a write whose answer was lost; a process that is gone writes no more.
-HOLD: Final[Mapping[str, float]] = {"local": 0.0, "memory": 0.0}
+# Seconds for which a storage may still apply a write whose answer was lost: on a disk, while a process is held up.
+HOLD: Final[Mapping[str, float]] = {"local": 30.0, "memory": 0.0}
 LONGEST_HOLD: Final = 600.0
 LEASE_ON_ONE_HOST: Final = 2.0  # seconds, where no network is between nodes and state
 LAST_WORDS: Final = 5.0  # seconds for what is still to be written down when the gateway ends

@@ -108,7 +108,8 @@ class Body:
     Iterating yields pieces of about PIECE bytes. The last piece is held back until the length is right and every
     check has passed; a failed check raises its S3Error instead, so that a backend which stores only what was
     iterated to the end never stores a wrong body. `size` is None where the sender does not say it beforehand.
-    `started` tells that bytes were taken: from then on no other backend can be tried. `declared` are the digests, by
+    `started` tells that bytes were taken: from then on no other backend can be tried. `failure` is what reading it has
+    raised: then it is not the backend's that a write fails. `declared` are the digests, by
     algorithm, that the sender named before the first byte and that are checked: a backend may pass them on.
 
     A backend asks `digest` for MD5 and the checksum of its options or upload only: a part whose sender declared
@@ -123,6 +124,7 @@ class Body:
         self.trailers: dict[str, str] = {}
         self.digest = Digest()
         self.declared: dict[str, bytes] = {}
+        self.failure: Exception | None = None
         self._chunks = chunks
         self._source: AsyncIterator[bytes]
         self._held = b""
@@ -201,12 +203,16 @@ class Body:
         """Return small chunks as one piece, for hashing and writing. One shorter than PIECE is the last."""
         gathered: list[bytes] = []
         size = 0
-        async for chunk in self._source:
-            gathered.append(chunk)
-            size += len(chunk)
-            self._count(len(chunk))
-            if size >= PIECE:
-                break
+        try:
+            async for chunk in self._source:
+                gathered.append(chunk)
+                size += len(chunk)
+                self._count(len(chunk))
+                if size >= PIECE:
+                    break
+        except Exception as error:
+            self.failure = error
+            raise
         return gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
     def _count(self, size: int) -> None:
@@ -217,12 +223,19 @@ class Body:
             raise IncompleteBody
 
     async def _settle(self) -> None:
+        try:
+            self._check()
+            for gate in self._gates:
+                await gate()
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _check(self) -> None:
         if self.size is not None and self.received != self.size:
             raise IncompleteBody
         for check in self._checks:
             check()
-        for gate in self._gates:
-            await gate()
 
 
 class File(NamedTuple):

@@ -46,6 +46,11 @@ class Breaker:
         """Return for how long nothing has been heard of the backend."""
         return now - (self._calls[-1][0] if self._calls else self.changed)
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the last that was heard of the backend is that it could not be reached."""
+        return self._unreached > 0
+
     def probe_due(self, now: float) -> bool:
         """Say whether it is open and may be tried."""
         return self.open and now >= self._probe_at
@@ -53,7 +58,7 @@ class Breaker:
     def probed(self, now: float, *, ok: bool) -> None:
         """Count a probe: some in a row close it, one that fails lets it rest for longer."""
         if not self.open:
-            self.record(now, ok=ok)
+            self.record(now, ok=ok, reached=ok)
             return
         if not ok:
             self._good_probes = 0

@@ -72,7 +72,8 @@ class Breaking(Wrapper):
     async def probe(self) -> None:
         """Try what is open, and what nobody has used for a while."""
         now = _now()
-        if self.reads.probe_due(now) or (not self.reads.open and self.reads.idle_for(now) >= IDLE):
+        patience = PROBING if self.reads.in_doubt else IDLE
+        if self.reads.probe_due(now) or (not self.reads.open and self.reads.idle_for(now) >= patience):
             await self._try(self.reads, self._read)
         if self.writes.probe_due(now):
             await self._try(self.writes, self._write)
@@ -135,7 +136,7 @@ class Breaking(Wrapper):
             return await self.inner.head(at, options)
 
     async def put(self, at: Address, body: Body, options: WriteOptions = WriteOptions()) -> ObjectInfo:
-        with self._counted(self.writes, at.bucket):
+        with self._counted(self.writes, at.bucket, body):
             return await self.inner.put(at, body, options)
 
     async def copy(self, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
@@ -159,7 +160,7 @@ class Breaking(Wrapper):
             return await self.inner.create_upload(at, options)
 
     async def put_part(self, upload: Upload, number: int, body: Body) -> Part:
-        with self._counted(self.writes, upload.at.bucket):
+        with self._counted(self.writes, upload.at.bucket, body):
             return await self.inner.put_part(upload, number, body)
 
     async def copy_part(self, upload: Upload, number: int, source: Address, options: ReadOptions, etag: str) -> Part:
@@ -183,16 +184,16 @@ class Breaking(Wrapper):
             await self.inner.abort_upload(upload)
 
     @contextmanager
-    def _counted(self, breaker: Breaker, bucket: str = "") -> Iterator[None]:
-        """Let a call through unless the breaker is open, and count what becomes of it."""
+    def _counted(self, breaker: Breaker, bucket: str = "", body: Body | None = None) -> Iterator[None]:
+        """Let a call through unless the breaker is open, and count what becomes of it but for the body's failures."""
         if breaker.open:
             raise ServiceUnavailable
         self._bucket = bucket or self._bucket
         try:
             yield
-        except Fenced:
-            raise  # it was we who held it back
         except S3Error as error:
+            if isinstance(error, Fenced) or (body is not None and body.failure is error):
+                raise
             reached = not isinstance(error, ServiceUnavailable)
             if breaker.record(_now(), ok=not _is_failure(error), reached=reached):
                 self._tell(breaker)
