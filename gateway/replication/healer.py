@@ -10,7 +10,7 @@ from gateway.errors import InternalError, NoSuchKey, ServiceUnavailable
 from gateway.replication.copier import Carriage
 from gateway.replication.journal import Journal
 from gateway.replication.lease import Lease
-from gateway.replication.outcome import name_of, outcome_of, result_of
+from gateway.replication.outcome import name_of, result_of
 from gateway.replication.records import Claim, Outcome, Row, Timing
 from gateway.storage import Address, Backend
 
@@ -49,7 +49,7 @@ class Healer:
                 await self.write(claim, lease)
                 outcome = Outcome.APPLIED
             except Exception as error:  # noqa: BLE001  whatever it was: the row stays, and is healed again
-                outcome, failure = outcome_of(error), name_of(error)
+                outcome, failure = lease.outcome_of(error), name_of(error)
                 log.warning("heal_failed", bucket=claim.at.bucket, key=claim.at.key, error=failure)
         try:
             is_done = await self._journal.healed(claim, outcome, failure)
@@ -84,4 +84,6 @@ class Healer:
             await self._primary.head(at)
         except NoSuchKey:
             return
+        except ServiceUnavailable as error:  # nobody was asked, but something was written
+            raise InternalError from error
         raise InternalError("A key that was deleted is still there.")

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 from gateway.errors import ServiceUnavailable
 from gateway.replication.journal import Journal
-from gateway.replication.outcome import Fenced
-from gateway.replication.records import Claim, Timing
+from gateway.replication.outcome import Fenced, outcome_of
+from gateway.replication.records import Claim, Outcome, Timing
 
 
 class Lease:
@@ -17,11 +17,17 @@ class Lease:
         self.claim = claim
         self._journal, self._timing = journal, timing
         self._deadline = claim.deadline
+        self._passed = False
 
     async def check(self) -> None:
         """Return if a write may begin now. Raises: Fenced."""
         if asyncio.get_running_loop().time() >= self._deadline:
             raise Fenced
+        self._passed = True
+
+    def outcome_of(self, error: BaseException) -> Outcome:
+        """Return what became of the write: where none was let begin, it was certainly not done."""
+        return outcome_of(error) if self._passed else Outcome.REFUSED
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ from gateway.errors import InternalError, NoSuchKey, S3Error, ServiceUnavailable
 from gateway.replication.copier import Carriage, is_copy, stamped
 from gateway.replication.journal import Journal
 from gateway.replication.lease import Lease
-from gateway.replication.outcome import name_of, outcome_of, result_of
+from gateway.replication.outcome import name_of, result_of
 from gateway.replication.records import Claim, Kind, Outcome, Timing
 from gateway.storage import Address, Backend, ObjectInfo
 
@@ -66,7 +66,7 @@ class Mirroring:
                 await self.write(claim, lease)
                 outcome = Outcome.APPLIED
             except Exception as error:  # noqa: BLE001  whatever it was: the task stays, and is tried again
-                outcome, failure = outcome_of(error), name_of(error)
+                outcome, failure = lease.outcome_of(error), name_of(error)
                 permanent = isinstance(error, S3Error) and error.status in _PERMANENT
                 log.warning("mirror_failed", target=self._target, key=claim.at.key, error=failure)
         try:
