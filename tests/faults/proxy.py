@@ -28,8 +28,9 @@ class Fault:
 
     `request`, `answer`: the connection is cut behind so many bytes in that direction, once, whichever connection
     brings them; 0 for `answer` cuts it when the answer comes, which is lost. It is cut by a reset or, without `reset`,
-    as if all had been said. `delay`: seconds for every piece. `lost`: nothing arrives, and nobody is told. `held`: what
-    is sent to the server arrives when `release` is called, though the client may have gone meanwhile.
+    as if all had been said. `delay`: seconds for every piece. `lost`: nothing arrives, and nobody is told; `silent`: no
+    answer does. `held`: what is sent to the server arrives when `release` is called, though the client may have gone
+    meanwhile.
     """
 
     request: int | None = None
@@ -37,6 +38,7 @@ class Fault:
     reset: bool = True
     delay: float = 0.0
     lost: bool = False
+    silent: bool = False
     held: bool = False
 
     def passes(self, direction: str, data: bytes) -> bytes:
@@ -126,7 +128,7 @@ class Proxy:
             while fault.held and direction == "request":
                 was_held = True
                 await self._released.wait()
-            if fault.lost:
+            if fault.lost or (fault.silent and direction == "answer"):
                 continue
             passed = fault.passes(direction, data)
             writer.write(passed)
