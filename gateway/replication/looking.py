@@ -8,7 +8,7 @@ from gateway.replication.records import Baseline, Look, Mode
 from gateway.replication.rows import to_row
 from gateway.replication.scope import Prepared, Scope
 from gateway.state.schema import OPS, REPLICAS, ROUTES, ROWS, TASKS, UPLOADS
-from gateway.state.store import Transaction
+from gateway.state.store import Transaction, clock
 from gateway.storage import Address
 
 _ROUTE: Final[BindParameter[str]] = bindparam("route", "")
@@ -32,6 +32,7 @@ _LOOK: Final = Prepared(
         ROUTES.c.mode,
         ROUTES.c.previous,
         ROUTES.c.effective,
+        clock().label("now"),
         _WRITES.label("writes"),
         _TASKS.label("lacking"),
         _COMPLETE.label("complete"),
@@ -52,6 +53,7 @@ def look(tx: Transaction, scope: Scope, at: Address) -> Look | None:
     found = _LOOK.execute(tx.connection, asked).first()
     if found is None:
         return None
+    tx.told(found.now)
     mode = Mode(found.mode if found.effective <= tx.now else found.previous)
     row = to_row(found) if found.gen is not None else None
     return Look(mode, row, _dirty(scope, found))

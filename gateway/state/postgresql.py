@@ -57,6 +57,9 @@ class PostgresTransaction:
             self._now = float(self.connection.execute(_NOW).scalar_one())
         return self._now
 
+    def told(self, now: float | None) -> None:
+        self._now = now
+
     def gens(self, count: int) -> Sequence[int]:
         return self.connection.scalars(_GENS, {"count": count}).all()
 
@@ -77,15 +80,16 @@ class Postgres:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._glancing = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
         return await _trying(lambda: self._run(work))
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
-        return await _trying(lambda: self._read(work))
+        return await _trying(lambda: self._do(self._reading, work))
 
     async def glance(self, work: Callable[[Transaction], T]) -> T:
-        return await self.read(work)
+        return await _trying(lambda: self._do(self._glancing, work))
 
     async def _run(self, work: Callable[[Transaction], T]) -> T:
         async with self._engine.connect() as connection:
@@ -93,8 +97,8 @@ class Postgres:
             await _commit(connection)
             return result
 
-    async def _read(self, work: Callable[[Transaction], T]) -> T:
-        async with self._reading.connect() as connection:
+    async def _do(self, engine: AsyncEngine, work: Callable[[Transaction], T]) -> T:
+        async with engine.connect() as connection:
             return await _do(connection, work)
 
 

@@ -48,6 +48,9 @@ class SqliteTransaction:
             self._now = self._origin + time.monotonic()
         return self._now
 
+    def told(self, now: float | None) -> None:
+        pass
+
     def gens(self, count: int) -> Sequence[int]:
         statement = "UPDATE counter SET gen = gen + ? RETURNING gen"
         last: int = self.connection.exec_driver_sql(statement, (count,)).scalar_one()

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Double
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
 
 from gateway.errors import ServiceUnavailable
 
@@ -22,6 +25,23 @@ class StateUnknown(ServiceUnavailable):
     code = "ServiceUnavailable"
 
 
+class clock(FunctionElement[float]):  # noqa: N801  named as functions of SQL are
+    """The database's clock as a part of a statement, to save asking for it; NULL where it is at hand without asking."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(clock)
+def _without_clock(_: clock, __: SQLCompiler, **___: object) -> str:
+    return "NULL"
+
+
+@compiles(clock, "postgresql")
+def _with_clock(_: clock, __: SQLCompiler, **___: object) -> str:
+    return "extract(epoch FROM clock_timestamp())::float8"
+
+
 class Transaction(Protocol):
     """What is done in one transaction, by statements of SQLAlchemy Core."""
 
@@ -32,6 +52,9 @@ class Transaction(Protocol):
     @property
     def now(self) -> float:
         """The database's clock, in seconds; not before the last lock was got."""
+
+    def told(self, now: float | None) -> None:
+        """Take over what a statement has told of `clock()`."""
 
     def gens(self, count: int) -> Sequence[int]:
         """Return numbers greater than all before, if they are used for keys that are locked."""
@@ -60,4 +83,4 @@ class Store(Protocol):
         """Do work that writes nothing, on one snapshot. Raises: StateUnavailable."""
 
     async def glance(self, work: Callable[[Transaction], T]) -> T:
-        """Do as `read` does; a look at a row or two is cheaper done at once than handed to a thread."""
+        """Do one statement that reads a row or two: it costs less than `read`. Raises: StateUnavailable."""
