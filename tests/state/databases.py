@@ -1,6 +1,7 @@
 """Where tests keep state: copies of a database that is made once, with its tables."""
 
 import asyncio
+import atexit
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,9 @@ def opened(kind, folder):
 
 @cache
 def _made(kind):
-    url = empty(kind, Path(tempfile.mkdtemp(prefix="state")))
+    folder = Path(tempfile.mkdtemp(prefix="state"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    url = empty(kind, folder)
 
     async def make():
         async with open_store(url):
