@@ -9,7 +9,8 @@ from gateway.backends.assembly import behind
 from gateway.replication.records import UNSET, Known
 from gateway.storage import ListPage, ListQuery, ObjectInfo
 
-CHUNK: Final = 1000
+CHUNK: Final = 1000  # how many changes are asked for at once, at most
+_FEW: Final = 64  # and at least
 
 
 class Change(NamedTuple):
@@ -98,6 +99,7 @@ class _Overlay:
     def __init__(self, changes: Changes, query: ListQuery) -> None:
         self.read = 0  # how often changes were asked for
         self._changes, self._query = changes, query
+        self._chunk = min(CHUNK, max(query.limit, _FEW))
         self._ahead: deque[Change] = deque()
         self._from, self._inclusive = max(query.after, query.prefix), query.after < query.prefix
         self._ended = False
@@ -137,10 +139,10 @@ class _Overlay:
 
     async def _take(self) -> Change | None:
         while not self._ahead and not self._ended:
-            found = await self._changes(self._from, self._inclusive, CHUNK)
+            found = await self._changes(self._from, self._inclusive, self._chunk)
             self.read += 1
             self._ahead.extend(change for change in found if change.key.startswith(self._query.prefix))
-            self._ended = len(self._ahead) < CHUNK
+            self._ended = len(self._ahead) < self._chunk
             if found:
                 self._from, self._inclusive = found[-1].key, False
         return self._ahead.popleft() if self._ahead else None

@@ -621,3 +621,19 @@ async def test_who_deletes_second_is_judged_by_what_the_first_has_left(world):
     with pytest.raises(PreconditionFailed):
         await running
     assert await read(world.storage, AT) == b"new"
+
+
+async def test_a_copy_goes_to_and_comes_from_where_the_newest_state_is(world):
+    on_primary, on_fallback = Address(BUCKET, "on primary"), Address(BUCKET, "on fallback")
+    old = await put(world.storage, on_primary, b"of the primary")
+    await put(world.storage, on_fallback, b"old")
+    await world.fail()
+    new = await put(world.storage, on_fallback, b"of the fallback")
+    await world.recover()
+    await world.storage.copy(on_fallback, Address(BUCKET, "fresh"), WriteOptions(), new.etag)
+    assert await read(world.primary.inner, Address(BUCKET, "fresh")) == b"of the fallback"
+    await world.storage.copy(on_primary, on_fallback, WriteOptions(), old.etag)
+    assert await read(world.primary.inner, on_fallback) == b"old"
+    assert await read(world.storage, on_fallback) == b"of the primary"
+    await whole(world)
+    assert await read(world.storage, on_fallback) == b"of the primary"
