@@ -92,6 +92,12 @@ BASELINE: Final = Gauge(
 PAUSED: Final = Gauge(
     "gateway_mirror_paused", "1 while nobody works for a mirror.", ["route", "target"], multiprocess_mode="livemax"
 )
+BRAKED: Final = Gauge(
+    "gateway_mirror_delete_brake",
+    "1 while nothing is deleted from a mirror, because too much was at once.",
+    ["route", "target"],
+    multiprocess_mode="livemax",
+)
 HEALED: Final = Counter("gateway_heal_objects", "Keys brought back to the primary.", ["route", "result"])
 MIRRORED: Final = Counter("gateway_mirror_objects", "Keys looked at for a mirror.", ["route", "target", "result"])
 READS: Final = Counter("gateway_reads_served", "Reads that found something, by where.", ["route", "from"])
@@ -118,6 +124,7 @@ __all__ = [
     "BACKEND_SECONDS",
     "BACKEND_SENT",
     "BASELINE",
+    "BRAKED",
     "BREAKERS",
     "BREAKER_CHANGES",
     "BUILD",

@@ -14,6 +14,7 @@ from gateway.errors import ServiceUnavailable
 from gateway.replication.baseline import Baseline
 from gateway.replication.healer import Healer
 from gateway.replication.journal import Journal
+from gateway.replication.keeping import Keeping
 from gateway.replication.measure import Measure
 from gateway.replication.member import Member
 from gateway.replication.mirroring import Mirroring
@@ -74,6 +75,7 @@ class _Route:
         self._primary = Breaking(placed(name, bucket, backends), node)
         self._fallback = Breaking(placed(name, bucket.fallback, backends), node) if bucket.fallback else None
         self._mirrors = {mirror.backend: Breaking(placed(name, mirror, backends), node) for mirror in bucket.mirrors}
+        self._protect = {mirror.backend: mirror.protect for mirror in bucket.mirrors}
         self._timing = timing_of(config, bucket)
         fallback = bucket.fallback.backend if bucket.fallback else ""
         self._journal = Journal(store, name, node, list(self._mirrors), self._timing, fallback=fallback)
@@ -108,9 +110,11 @@ class _Route:
                 primary=self._primary,
                 fallback=self._fallback,
                 mirror=mirror,
+                protect=self._protect[target],
             )
             work.append(mirroring.run())
             if first:
+                work.append(Keeping(mirror, self._protect[target]).run(self._buckets))
                 work.append(Baseline(self._journal, target, self._primary, mirror, self._buckets).run())
         if first:
             work.append(Measure(self._journal).run())

@@ -183,11 +183,17 @@ def _named(value: object) -> object:
     return {"backend": value} if isinstance(value, str) else value
 
 
+class Mirror(Elsewhere):
+    """Where a bucket's objects are kept in step, and what becomes of those that are replaced or deleted there."""
+
+    protect: Seconds = Field(30 * 86400.0, ge=0)
+
+
 class Bucket(Elsewhere):
     """What holds for a bucket, or with the name "*" for every bucket without an entry of its own."""
 
     fallback: Annotated[Elsewhere, BeforeValidator(_named)] | None = None
-    mirrors: tuple[Annotated[Elsewhere, BeforeValidator(_named)], ...] = ()
+    mirrors: tuple[Annotated[Mirror, BeforeValidator(_named)], ...] = ()
     failover: Literal["auto", "manual"] = "auto"
     stale_reads: bool = False
     read_only: bool = False

@@ -55,27 +55,32 @@ class Baseline:
         if replica.baseline is records.Baseline.COMPLETE or replica.paused or state.mode is not Mode.NORMAL:
             return
         await self._journal.set_baseline(self._target, records.Baseline.RUNNING)
+        keys = 0
         for bucket in await self._buckets():
-            await self._walk(bucket)
+            keys += await self._walk(bucket)
+        await self._journal.know(self._target, keys)
         if (await self._journal.state()).epoch == state.epoch:  # it was the primary's word throughout
             await self._journal.set_baseline(self._target, records.Baseline.COMPLETE)
             log.info("baseline_complete", target=self._target)
 
-    async def _walk(self, bucket: str) -> None:
+    async def _walk(self, bucket: str) -> int:
+        """Have what differs looked at, and return how many keys the mirror is to hold."""
         try:
             labels = (await self._primary.head_bucket(bucket)).labels
         except NoSuchBucket:
-            return  # nobody has created it yet
+            return 0  # nobody has created it yet
         with suppress(BucketAlreadyExists):
             await self._mirror.create_bucket(bucket, labels)
-        marked: list[Address] = []
+        keys, marked = 0, list[Address]()
         async for pair in side_by_side(bucket, self._primary, self._mirror):
+            keys += pair.source is not None
             if _differs(pair):
                 marked.append(Address(bucket, pair.key))
             if len(marked) >= BATCH:
                 await self._mark(marked)
                 marked = []
         await self._mark(marked)
+        return keys
 
     async def _mark(self, ats: Sequence[Address]) -> None:
         if ats:

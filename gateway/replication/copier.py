@@ -44,6 +44,17 @@ def unstamped(info: ObjectInfo) -> ObjectInfo:
     return replace(info, etag=stamp["e"], modified=datetime.fromisoformat(stamp["m"]), labels=labels)
 
 
+def gen_of(info: ObjectInfo) -> int:
+    """Return which state of its source a mirror's copy is; 0 if it says nothing of that."""
+    return int(json.loads(info.labels[STAMP])["g"]) if STAMP in info.labels else 0
+
+
+def described(info: ObjectInfo) -> WriteOptions:
+    """Return what is to be said of another copy of an object."""
+    checksum = info.checksum.algorithm if info.checksum else WriteOptions().checksum
+    return WriteOptions(info.headers, info.metadata, info.labels, checksum=checksum)
+
+
 def is_copy(copy: ObjectInfo, source: ObjectInfo) -> bool:
     """Say whether a mirror's copy is one of this state of its source, and whole."""
     if STAMP not in copy.labels or copy.size != source.size:
@@ -89,12 +100,10 @@ class Carriage:
             return download.info
 
     def _options(self, info: ObjectInfo) -> WriteOptions:
-        return WriteOptions(
-            headers=info.headers,
-            metadata=info.metadata,
+        return replace(
+            described(info),
             labels=self.labels(info),
             conditions=self.conditions,
-            checksum=info.checksum.algorithm if info.checksum else WriteOptions().checksum,
             composite=bool(info.checksum and info.checksum.composite),
         )
 

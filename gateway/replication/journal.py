@@ -13,6 +13,7 @@ from gateway import metrics
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import ServiceUnavailable
 from gateway.replication import (
+    braking,
     garbage,
     looking,
     modes,
@@ -270,9 +271,17 @@ class Journal:
         """Say whether a target has been given all that was there before."""
         await self._run(replicas.change, target, "baseline", baseline.value)
 
+    async def know(self, target: str, keys: int) -> None:
+        """Say how many keys a target holds, so that it can be told how many deletes are too many."""
+        await self._run(braking.know, target, keys)
+
+    async def count(self, target: str, made: int, deleted: int) -> bool:
+        """Say how many keys a target has got and lost, and learn whether from now on no more may be deleted there."""
+        return await self._run(braking.count, target, made, deleted)
+
     async def pause(self, target: str, *, paused: bool = True) -> None:
-        """Let nobody work for a target until it is let go on."""
-        await self._run(replicas.change, target, "paused", paused)
+        """Let nobody work for a target until it is let go on; then what waits to be deleted there is, too."""
+        await self._run(replicas.pause, target, paused=paused)
 
     # --- leftovers ---
 

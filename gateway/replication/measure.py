@@ -63,3 +63,4 @@ def _tell_target(route: str, name: str, target: Target) -> None:
     metrics.DEAD.labels(route, name).set(lag.dead)
     metrics.BASELINE.labels(route, name).set(replica.baseline is Baseline.COMPLETE)
     metrics.PAUSED.labels(route, name).set(replica.paused)
+    metrics.BRAKED.labels(route, name).set(replica.braked)

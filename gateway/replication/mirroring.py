@@ -9,8 +9,9 @@ from gateway import metrics
 from gateway.errors import InternalError, NoSuchKey, S3Error, ServiceUnavailable
 from gateway.replication.copier import Carriage, is_copy, stamped
 from gateway.replication.journal import Journal
+from gateway.replication.keeping import Keeping
 from gateway.replication.lease import Lease
-from gateway.replication.outcome import name_of, result_of
+from gateway.replication.outcome import Braked, name_of, result_of
 from gateway.replication.records import Claim, Kind, Outcome, Timing
 from gateway.storage import Address, Backend, ObjectInfo
 
@@ -27,7 +28,10 @@ class SourceMissing(ServiceUnavailable):
 
 
 class Mirroring:
-    """Works off the tasks of one mirror, a few at once, each under a claim of its key."""
+    """Works off the tasks of one mirror, a few at once, each under a claim of its key.
+
+    What it replaces or deletes there is kept for `protect` seconds; 0: it is not.
+    """
 
     def __init__(  # noqa: PLR0913  three storages are what it is between
         self,
@@ -38,9 +42,12 @@ class Mirroring:
         primary: Backend,
         fallback: Backend | None,
         mirror: Backend,
+        protect: float = 0.0,
     ) -> None:
         self._journal, self._target, self._timing = journal, target, timing
         self._primary, self._fallback, self._mirror = primary, fallback, mirror
+        self._keeping = Keeping(mirror, protect) if protect else None
+        self._made = self._deleted = 0  # keys, not yet counted in the journal
 
     async def run(self) -> None:
         """Mirror for ever whatever is dirty."""
@@ -55,6 +62,7 @@ class Mirroring:
         except ServiceUnavailable:
             return 0
         await asyncio.gather(*(self.work(claim) for claim in claims))
+        await self._count()
         return len(claims)
 
     async def work(self, claim: Claim) -> None:
@@ -65,6 +73,8 @@ class Mirroring:
             try:
                 await self.write(claim, lease)
                 outcome = Outcome.APPLIED
+            except Braked as error:
+                outcome, failure = Outcome.REFUSED, name_of(error)
             except Exception as error:  # noqa: BLE001  whatever it was: the task stays, and is tried again
                 outcome, failure = lease.outcome_of(error), name_of(error)
                 permanent = isinstance(error, S3Error) and error.status in _PERMANENT
@@ -77,7 +87,7 @@ class Mirroring:
         metrics.MIRRORED.labels(self._journal.route, self._target, result_of(outcome, is_done=is_done)).inc()
 
     async def write(self, claim: Claim, lease: Lease) -> None:
-        """Write the mirror. Raises: what the storages raise, Fenced, SourceMissing."""
+        """Write the mirror. Raises: what the storages raise, Fenced, Braked, SourceMissing."""
         if claim.row and not claim.row.staged:
             await self._delete(claim.at, lease)
         elif claim.row:
@@ -99,18 +109,18 @@ class Mirroring:
 
     async def _miss(self, at: Address) -> None:
         """Accept that nothing is there, if the mirror holds nothing either. Raises: SourceMissing."""
-        try:
-            await self._mirror.head(at)
-        except NoSuchKey:
-            return
-        raise SourceMissing
+        if await self._held(at):
+            raise SourceMissing
 
     async def _copy(
         self, source: Backend, at: Address, claim: Claim, lease: Lease, told: ObjectInfo | None = None
     ) -> None:
         """Copy an object as what its storage says of it, or as what is `told` of it."""
-        if await self._has(told or await source.head(at), claim.at):
+        wanted, held = told or await source.head(at), await self._held(claim.at)
+        if held and is_copy(held, wanted):
             return
+        if held and self._keeping:
+            await self._keeping.keep(claim.at, held)
         carriage = Carriage(
             source,
             at,
@@ -121,14 +131,36 @@ class Mirroring:
             parts=told.parts if told else (),
         )
         await carriage.run()
+        self._made += held is None and claim.kind is not Kind.COPY  # those of a baseline are counted by that
 
-    async def _has(self, source: ObjectInfo, at: Address) -> bool:
-        """Say whether the mirror holds this state already."""
+    async def _held(self, at: Address) -> ObjectInfo | None:
+        """Return what the mirror holds."""
         try:
-            return is_copy(await self._mirror.head(at), source)
+            return await self._mirror.head(at)
         except NoSuchKey:
-            return False
+            return None
 
     async def _delete(self, at: Address, lease: Lease) -> None:
+        if lease.claim.braked:
+            raise Braked
+        if self._keeping:
+            held = await self._held(at)
+            if held is None:
+                return
+            await self._keeping.keep(at, held)
         await lease.check()
         await self._mirror.delete(at)
+        self._deleted += 1
+
+    async def _count(self) -> None:
+        """Have the journal count what was made and deleted. What it cannot be told now is told the next time."""
+        made, deleted = self._made, self._deleted
+        if not (made or deleted):
+            return
+        try:
+            is_braked = await self._journal.count(self._target, made, deleted)
+        except ServiceUnavailable:
+            return
+        self._made, self._deleted = self._made - made, self._deleted - deleted
+        if is_braked:
+            log.error("deletes_braked", route=self._journal.route, target=self._target)

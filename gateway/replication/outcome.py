@@ -1,7 +1,7 @@
 """What became of a write that failed, as far as anybody knows."""
 
 from gateway.errors import InternalError, S3Error, ServiceUnavailable
-from gateway.replication.records import Outcome
+from gateway.replication.records import BRAKE, Outcome
 from gateway.state.store import StateUnknown
 
 
@@ -9,6 +9,12 @@ class Fenced(ServiceUnavailable):
     """Who wanted to write may not any more; what was to be written has not been sent."""
 
     code = "ServiceUnavailable"
+
+
+class Braked(ServiceUnavailable):
+    """So much was deleted that this delete waits for an operator."""
+
+    code = BRAKE
 
 
 def outcome_of(error: BaseException) -> Outcome:

@@ -131,7 +131,8 @@ class Claim:
     """A lease on a row (then `target` is "") or on a task.
 
     A write for it must begin before `deadline`, of the loop's clock. `row` is the state to write, None if that is the
-    primary's. `in_flight`: a client's write to the primary is under way, so what it holds may change.
+    primary's. `in_flight`: a client's write to the primary is under way, so what it holds may change. `braked`: nothing
+    may be deleted from the target.
     """
 
     at: Address
@@ -144,6 +145,7 @@ class Claim:
     target: str = ""
     attempts: int = 0
     in_flight: bool = False
+    braked: bool = False
 
 
 class Trash(NamedTuple):
@@ -185,6 +187,7 @@ class Replica(NamedTuple):
 
     baseline: Baseline = Baseline.NONE
     paused: bool = False
+    braked: bool = False  # so much was deleted there at once that nothing more is until somebody says so
 
 
 class Healing(NamedTuple):
@@ -231,6 +234,8 @@ Known = ObjectInfo | None | Unset
 
 Targets = Sequence[str]
 Lags = Mapping[str, Lag]
+
+BRAKE: Final = "brake"  # the error of a task whose delete waits for an operator
 
 _BASE32: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 

@@ -76,6 +76,16 @@ class Rules:
         """When an object that is needed no more may be deleted: who looked at its row may still be reading."""
         return now + self.timing.hold
 
+    # --- deletes of mirrors ---
+
+    def is_another_hour(self, since: float, now: float) -> bool:
+        """Whether deletes are counted anew."""
+        return now - since >= 3600.0  # noqa: PLR2004  seconds
+
+    def are_too_many(self, deletes: int, keys: int) -> bool:
+        """Whether so many deletes in an hour, after which so many keys are left, look like an accident."""
+        return deletes > max(1000, (keys + deletes) // 20)
+
     # --- retries ---
 
     def again(self, attempts: int, now: float) -> float:

@@ -28,7 +28,8 @@ def claim(tx: Transaction, scope: Scope, target: str, limit: int, deadline: floa
 
     The rows are looked up after the tasks: a row that came up in between has changed the gen of its task.
     """
-    if replicas.find(tx, scope, target).paused:
+    replica = replicas.find(tx, scope, target)
+    if replica.paused:
         return []
     due = (TASKS.c.route == scope.route, TASKS.c.target == target, ~TASKS.c.dead, TASKS.c.due <= tx.now)
     columns = (TASKS.c.bucket, TASKS.c.key, TASKS.c.kind, *_STATE)
@@ -50,6 +51,7 @@ def claim(tx: Transaction, scope: Scope, target: str, limit: int, deadline: floa
             target,
             task.attempts,
             at in in_flight,
+            replica.braked,
         )
         for at, task in zip(ats, found, strict=True)
     ]

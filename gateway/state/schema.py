@@ -159,6 +159,18 @@ REPLICAS: Final = Table(
     **_KEYED,
 )
 
+BRAKES: Final = Table(
+    "brake",
+    SHARED,
+    _text("route", primary_key=True),
+    _text("target", primary_key=True),
+    Column("keys", BigInteger, nullable=False),  # that the target holds, about
+    Column("deletes", BigInteger, nullable=False),  # since `since`; below 0, so many more are allowed
+    _moment("since"),
+    Column("held", Boolean, nullable=False),
+    **_KEYED,
+)
+
 UPLOADS: Final = Table(
     "upload",
     SHARED,
