@@ -23,6 +23,10 @@ class Shared:
     def log(self):
         return self._world.gateway.log[-5000:] if self._world else ""
 
+    @property
+    def is_closed(self):
+        return self._world is None
+
     def close(self):
         self._world = None
         self._open.close()
@@ -40,7 +44,8 @@ def world(shared):
     world = shared.take()
     try:
         yield world
-        world.clear()
+        if not shared.is_closed:
+            world.clear()
     except BaseException:
         shared.close()
         raise

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
 from tests.clients.files import hashes
 from tests.faults.proxy import Fault, Remote, proxying
@@ -34,13 +34,14 @@ HASTE = {"down_after": "0.5s", "up_after": "0.5s", "hold": "0.5s"}
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client was told; status 0: nothing."""
+    """What a client was told; status 0: nothing. `reached`: there was somebody to ask."""
 
     status: int
     code: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     said: Mapping[str, Any] = field(default_factory=dict)
+    reached: bool = True
 
     @property
     def ok(self) -> bool:
@@ -49,7 +50,8 @@ class Answer:
     @property
     def was_refused(self) -> bool:
         """Whether it is certain that nothing was done."""
-        return self.status == 503 and self.headers.get("x-gw-applied") == "no" and "retry-after" in self.headers
+        is_told = self.headers.get("x-gw-applied") == "no" and "retry-after" in self.headers
+        return (self.status == 503 and is_told) or not self.reached
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Client:
             body = answer["Body"].read() if "Body" in answer else b""
         except ClientError as error:
             answer, body = error.response, b""
+        except EndpointConnectionError:
+            return Answer(0, reached=False)
         except BotoCoreError:
             return Answer(0)
         about = answer["ResponseMetadata"]
@@ -195,12 +199,12 @@ def outages(
     folder: Path,
     *,
     gateways: int = 1,
-    state: str = "",
+    states: Sequence[str] = (),
     before: Mapping[str, bytes] | None = None,
     timeout: str = "5s",
     **replication: str,
 ) -> Iterator[World]:
-    """Start everything. `before`: what the primary holds already; the rest is laid over the settings."""
+    """Start everything. `before`: what the primary holds already; `states`: one for all gateways, or one for each."""
     with ExitStack() as started:
         far = GatewayProcess(folder / "far", **ACCOUNT, extra=QUIET)
         for name in PLACES:
@@ -208,15 +212,16 @@ def outages(
         started.enter_context(running(far))
         for key, body in (before or {}).items():
             far.client().put_object(Bucket="primary", Key=key, Body=body)
-        state = state or f"sqlite:///{folder}/state.db"
+        states = states or [f"sqlite:///{folder}/state.db"]
         ways = [{place: started.enter_context(proxying(far.port)) for place in PLACES} for _ in range(gateways)]
-        settings = {"state": state, "replication": HASTE | replication, **QUIET}
+        settings = {"replication": HASTE | replication, **QUIET}
         routes = {BUCKET: ROUTE}
         found = [
             GatewayProcess(
                 folder / f"gateway{number}",
                 extra={
                     **settings,
+                    "state": states[number % len(states)],
                     "backends": {place: _backend(way, timeout) for place, way in own.items()},
                     "buckets": routes,
                 },
@@ -226,7 +231,7 @@ def outages(
         ]
         for gateway in found:
             started.enter_context(running(gateway))
-        world = World(far, found, ways[0], ways[1:], state)
+        world = World(far, found, ways[0], ways[1:], states[-1])
         yield world
 
 
