@@ -26,6 +26,7 @@ class Member:
         self._journal, self._vote, self._timing, self._automatic = journal, vote, timing, automatic
         self._standing = Standing(Mode.NORMAL, 0, OVER, OVER)
         self._mode_until = self._node_until = OVER
+        self.term = 0  # of the lease: another one where it may have been over in between
 
     @property
     def mode(self) -> Mode | None:
@@ -41,12 +42,13 @@ class Member:
         """Whether this node's lease holds: what it has begun is taken to be under way, not abandoned."""
         return self._now() < self._node_until
 
-    async def may_write(self, at: Address) -> bool:
-        """Say whether the primary may be written at this address by a client's request, now.
+    async def may_write(self, at: Address, term: int) -> bool:
+        """Say whether the primary may be written at this address by a client's request that began in `term`.
 
-        It is asked when all but the last bytes are there: the mode may have changed since the request began.
+        It is asked when all but the last bytes are there: the mode may have changed since the request began, and if
+        the lease was over in between, others may have settled what it intended.
         """
-        if not self.alive:
+        if term != self.term or not self.alive:
             return False
         if self.mode is Mode.NORMAL:
             return True
@@ -70,6 +72,7 @@ class Member:
         if standing.mode is not self._standing.mode:
             log.warning("mode", mode=standing.mode.name, epoch=standing.epoch)
         self._standing = standing
+        self.term += not self.alive
         self._mode_until, self._node_until = asked + standing.mode_for, asked + standing.node_for
 
     def _now(self) -> float:

@@ -43,7 +43,7 @@ def member(journal, **options):
 async def test_before_it_has_asked_a_node_relies_on_nothing():
     new = member(Saying(Standing(Mode.NORMAL, 1, LASTS, LASTS)))
     assert (new.mode, new.alive) == (None, False)
-    assert not await new.may_write(AT)
+    assert not await new.may_write(AT, new.term)
 
 
 async def test_normal_is_certain_until_the_lease_is_over():
@@ -104,19 +104,19 @@ async def test_the_vote_is_told_with_who_may_change_the_mode(automatic):
 async def test_while_normal_is_certain_a_write_needs_no_question():
     one = member(Saying(Standing(Mode.NORMAL, 1, LASTS, LASTS)))
     await one.beat()
-    assert await one.may_write(AT)
+    assert await one.may_write(AT, one.term)
 
 
 async def test_a_node_whose_lease_is_over_does_not_write_whatever_the_journal_says(scene):
     one = member(scene.journal)
-    assert not await one.may_write(AT)
+    assert not await one.may_write(AT, one.term)
 
 
 async def test_in_failover_nobody_writes_the_primary(scene):
     await scene.fail_over()
     one = member(scene.journal)
     await one.beat()
-    assert not await one.may_write(AT)
+    assert not await one.may_write(AT, one.term)
 
 
 async def test_in_healing_a_client_writes_what_the_primary_does_not_lack(scene):
@@ -125,8 +125,8 @@ async def test_in_healing_a_client_writes_what_the_primary_does_not_lack(scene):
     await scene.turn(Mode.HEALING)
     one = member(scene.journal)
     await one.beat()
-    assert not await one.may_write(AT)
-    assert await one.may_write(AT._replace(key="other"))
+    assert not await one.may_write(AT, one.term)
+    assert await one.may_write(AT._replace(key="other"), one.term)
 
 
 async def test_a_lease_that_ran_out_during_the_question_is_over():
@@ -142,7 +142,7 @@ async def test_a_lease_that_ran_out_during_the_question_is_over():
 
     scene_look = clean()
     await one.beat()
-    assert not await one.may_write(AT)
+    assert not await one.may_write(AT, one.term)
 
 
 async def test_a_primary_that_is_down_makes_it_fail_over_and_one_that_is_back_ends_that(scene):
@@ -154,3 +154,16 @@ async def test_a_primary_that_is_down_makes_it_fail_over_and_one_that_is_back_en
     seen[0] = UP
     await one.beat()
     assert (await scene.journal.state()).mode is Mode.HEALING
+
+
+async def test_a_write_that_began_before_the_lease_was_over_is_not_finished_after_it():
+    """Others may have settled meanwhile what it intended: no mirror would hear of it."""
+    one = member(Saying(Standing(Mode.NORMAL, 1, LASTS, LASTS)))
+    await one.beat()
+    began = one.term
+    await one.beat()
+    assert await one.may_write(AT, began)
+    one.time += LASTS
+    await one.beat()
+    assert not await one.may_write(AT, began)
+    assert await one.may_write(AT, one.term)

@@ -46,7 +46,7 @@ class _ForgetsDeletes(Replicated):
 
 
 class _NoGate(Member):
-    async def may_write(self, at: Address) -> bool:
+    async def may_write(self, at: Address, term: int) -> bool:
         return True
 
 

@@ -1,6 +1,6 @@
 """What all that is done to a replicated bucket shares: its storages, and the rules by which one is chosen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +12,7 @@ from gateway.routing.replicated.answers import refused, unavailable
 from gateway.storage import Address, Backend
 
 NO_ANSWER: Final = (ServiceUnavailable, InternalError)
+Follow = Callable[[Address], Awaitable[None]]
 _NORMAL: Final = Look(Mode.NORMAL, None, frozenset())
 
 
@@ -20,13 +21,15 @@ class Storages:
     """Where the objects of a route are. All take the gateway's names of buckets.
 
     `stale_reads`: while the primary is down, a mirror may answer that lacks newer writes, though never with "not
-    found".
+    found". `follow`: what a write to the primary waits for before it is acknowledged, each for a mirror that is to hold
+    it then; they raise S3Errors.
     """
 
     primary: Backend
     fallback: Backend | None = None
     mirrors: Mapping[str, Backend] = field(default_factory=dict)
     stale_reads: bool = False
+    follow: Sequence[Follow] = ()
 
 
 class Route:
@@ -36,7 +39,7 @@ class Route:
         self.name = name
         self.primary = storages.primary
         self.mirrors = storages.mirrors
-        self.stale_reads = storages.stale_reads
+        self.stale_reads, self.follow = storages.stale_reads, storages.follow
         self.journal, self.member, self.timing = journal, member, timing
         self._fallback = storages.fallback
         self._prepared: set[str] = set()
@@ -76,6 +79,6 @@ class Route:
         """Return the mirrors that hold the newest state of a key for sure."""
         return [name for name in self.mirrors if name not in look.dirty]
 
-    async def may_write_primary(self, at: Address) -> bool:
+    async def may_write_primary(self, at: Address, term: int) -> bool:
         """Say whether the primary may be written now, all but the last bytes being there."""
-        return await self.member.may_write(at)
+        return await self.member.may_write(at, term)

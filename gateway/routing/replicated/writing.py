@@ -87,6 +87,7 @@ class Writing(Reading):
         What fails before that was certainly not done; what fails later, without a definite answer, may have been, and
         is tried nowhere else.
         """
+        term = self.member.term
         op = await self._intend(at, kind)
         passed = over = False
 
@@ -94,7 +95,7 @@ class Writing(Reading):
             nonlocal passed
             if over:  # it was refused, and the body goes to the fallback
                 return
-            if not await self.may_write_primary(at):
+            if not await self.may_write_primary(at, term):
                 raise Fenced
             passed = True
 
@@ -105,8 +106,24 @@ class Writing(Reading):
             outcome = outcome_of(error) if passed else Outcome.REFUSED
             self._settle(op, outcome, None)
             self._fail(error, outcome)
-        self._settle(op, Outcome.APPLIED, stored if isinstance(stored, ObjectInfo) else None)
+        info = stored if isinstance(stored, ObjectInfo) else None
+        if op and self.follow:
+            await self._be_followed(op, info)
+        else:
+            self._settle(op, Outcome.APPLIED, info)
         return stored
+
+    async def _be_followed(self, op: Op, info: ObjectInfo | None) -> None:
+        """Return when the mirrors that are to hold a write before it is acknowledged do so.
+
+        Raises: InternalError, if one could not be brought to that: nothing is taken back, and it is tried on.
+        """
+        try:
+            await self.journal.settled(op, Outcome.APPLIED, info)
+            await asyncio.gather(*(follow(op.at) for follow in self.follow))
+        except S3Error as error:
+            log.warning("write_not_followed", route=self.name, error=name_of(error))
+            raise unknown() from error
 
     async def _intend(self, at: Address, kind: Kind) -> Op | None:
         """Write an intent down before the first byte goes anywhere, so that no mirror misses it."""
