@@ -9,9 +9,10 @@ from typing import Final
 import structlog
 
 from gateway.config import Config
-from gateway.config.models import EVERY_OTHER, Bucket, Elsewhere
+from gateway.config.models import EVERY_OTHER, Bucket, Elsewhere, Mirror
 from gateway.errors import ServiceUnavailable
 from gateway.replication.baseline import Baseline
+from gateway.replication.ground import Ground
 from gateway.replication.healer import Healer
 from gateway.replication.journal import Journal
 from gateway.replication.keeping import Keeping
@@ -80,7 +81,9 @@ class _Route:
         fallback = bucket.fallback.backend if bucket.fallback else ""
         self._journal = Journal(store, name, node, list(self._mirrors), self._timing, fallback=fallback)
         self._member = Member(self._journal, self._primary.vote, self._timing, automatic=self._automatic)
-        storages = Storages(self._primary, self._fallback, self._mirrors, bucket.stale_reads)
+        self._mirroring = {mirror.backend: self._mirroring_of(mirror) for mirror in bucket.mirrors}
+        follow = [self._mirroring[mirror.backend].follow for mirror in bucket.mirrors if mirror.mode == "sync"]
+        storages = Storages(self._primary, self._fallback, self._mirrors, bucket.stale_reads, follow)
         self.storage = Replicated(name, storages, self._journal, self._member, self._timing)
 
     @asynccontextmanager
@@ -102,17 +105,10 @@ class _Route:
         work = [self._member.run(), *(storage.run() for storage in storages)]
         if self._fallback:
             work.append(Healer(self._journal, self._primary, self._fallback, self._timing).run())
+        if self._fallback and first:
+            work.append(Ground(self._primary, self._fallback, self._buckets).run())
         for target, mirror in self._mirrors.items():
-            mirroring = Mirroring(
-                self._journal,
-                target,
-                self._timing,
-                primary=self._primary,
-                fallback=self._fallback,
-                mirror=mirror,
-                protect=self._protect[target],
-            )
-            work.append(mirroring.run())
+            work.append(self._mirroring[target].run())
             if first:
                 work.append(Keeping(mirror, self._protect[target]).run(self._buckets))
                 work.append(Baseline(self._journal, target, self._primary, mirror, self._buckets).run())
@@ -121,6 +117,17 @@ class _Route:
         named = {storage.name: storage for storage in storages}
         work.append(Sweeper(self._journal, named, self._timing).run())
         return work
+
+    def _mirroring_of(self, mirror: Mirror) -> Mirroring:
+        return Mirroring(
+            self._journal,
+            mirror.backend,
+            self._timing,
+            primary=self._primary,
+            fallback=self._fallback,
+            mirror=self._mirrors[mirror.backend],
+            protect=mirror.protect,
+        )
 
     async def _buckets(self) -> Sequence[str]:
         if self._name != EVERY_OTHER:

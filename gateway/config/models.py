@@ -186,6 +186,7 @@ def _named(value: object) -> object:
 class Mirror(Elsewhere):
     """Where a bucket's objects are kept in step, and what becomes of those that are replaced or deleted there."""
 
+    mode: Literal["async", "sync"] = "async"
     protect: Seconds = Field(30 * 86400.0, ge=0)
 
 

@@ -48,6 +48,7 @@ from gateway.replication.records import (
     Standing,
     Timing,
     Trash,
+    Turn,
     Vote,
     new_id,
     staged_key,
@@ -159,6 +160,15 @@ class Journal:
         if self._settling is None or self._settling.done():
             self._settling = asyncio.get_running_loop().create_task(self._settle())
 
+    async def settled(self, op: Op, outcome: Outcome, info: ObjectInfo | None = None) -> None:
+        """As `settle`, and return when it is written down. Whatever is raised, it will be."""
+        try:
+            await self._run(ops.settle, [Settlement(op, outcome, info)])
+        except BaseException:
+            self.settle(op, outcome, info)
+            raise
+        self._begun.discard(op.id)
+
     async def drained(self) -> None:
         """Wait until all that was settled is written down."""
         while self._settling is not None and not self._settling.done():
@@ -230,6 +240,10 @@ class Journal:
     async def claim_tasks(self, target: str, limit: int) -> Sequence[Claim]:
         """Take leases on what a target lacks; nothing while it is paused."""
         return await self._run(working.claim, target, limit, self._deadline())
+
+    async def take(self, target: str, at: Address) -> Turn:
+        """Take a lease on one key, if it is its turn or not; there is nothing to do for a target that is paused."""
+        return await self._run(working.take, target, at, self._deadline())
 
     async def mirrored(self, claim: Claim, outcome: Outcome, error: str = "", *, permanent: bool = False) -> bool:
         """Say how the write went (APPLIED also where nothing had to be written), and learn whether the key is clean.

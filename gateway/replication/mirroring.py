@@ -20,6 +20,9 @@ WORKERS: Final = 32  # keys at once
 _PERMANENT: Final = frozenset({400, 403})  # answers that no retry will change
 IDLE: Final = 0.5  # seconds after which it is looked again for work
 
+PATIENCE: Final = 20.0  # seconds that a client waits while somebody else is at its key
+NEXT: Final = 0.02  # seconds between two looks whether that is over
+
 
 class SourceMissing(ServiceUnavailable):
     """The primary lacks an object that no client has deleted: a mirror keeps it."""
@@ -47,6 +50,7 @@ class Mirroring:
         self._journal, self._target, self._timing = journal, target, timing
         self._primary, self._fallback, self._mirror = primary, fallback, mirror
         self._keeping = Keeping(mirror, protect) if protect else None
+        self._working: set[asyncio.Task[Outcome]] = set()
         self._made = self._deleted = 0  # keys, not yet counted in the journal
 
     async def run(self) -> None:
@@ -65,7 +69,30 @@ class Mirroring:
         await self._count()
         return len(claims)
 
-    async def work(self, claim: Claim) -> None:
+    async def follow(self, at: Address) -> None:
+        """Return when the mirror holds what the key is now, or was since, whoever has seen to it.
+
+        For a mirror that is paused there is nothing to wait for, nor for a delete that the brake holds. Raises:
+        ServiceUnavailable, if it was tried in vain, or somebody else takes too long; it is tried again later.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE
+        while not (turn := await self._journal.take(self._target, at)).is_over:
+            if turn.claim:
+                await self._follow_by(turn.claim)
+                return
+            if loop.time() >= until:
+                raise ServiceUnavailable
+            await asyncio.sleep(NEXT)
+
+    async def _follow_by(self, claim: Claim) -> None:
+        working = asyncio.create_task(self.work(claim))  # goes on to its end when the client goes away
+        self._working.add(working)
+        working.add_done_callback(self._working.discard)
+        if await asyncio.shield(working) is not Outcome.APPLIED:
+            raise ServiceUnavailable
+
+    async def work(self, claim: Claim) -> Outcome:
         """Make the mirror hold what the key is now, and tell the journal what became of it."""
         lease = Lease(self._journal, claim, self._timing)
         failure, permanent = "", False
@@ -85,6 +112,7 @@ class Mirroring:
             log.warning("mirror_not_recorded", target=self._target, key=claim.at.key, error=name_of(error))
             is_done = False
         metrics.MIRRORED.labels(self._journal.route, self._target, result_of(outcome, is_done=is_done)).inc()
+        return outcome
 
     async def write(self, claim: Claim, lease: Lease) -> None:
         """Write the mirror. Raises: what the storages raise, Fenced, Braked, SourceMissing."""

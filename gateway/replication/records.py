@@ -148,6 +148,13 @@ class Claim:
     braked: bool = False
 
 
+class Turn(NamedTuple):
+    """Whose turn it is at a key: that of who holds `claim`; without one, somebody else's, or nobody's."""
+
+    claim: Claim | None
+    is_over: bool = False  # nothing is to be waited for
+
+
 class Trash(NamedTuple):
     """An object of our own that nobody needs any more, by the name of its backend."""
 

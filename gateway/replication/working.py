@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, delete, select, update
 
 from gateway.replication import ops, replicas, rows, tasks
-from gateway.replication.records import Claim, Kind, Outcome, new_id
+from gateway.replication.records import Claim, Kind, Outcome, Turn, new_id
 from gateway.replication.rules import Rules
 from gateway.replication.scope import Scope, at_key
 from gateway.state.schema import TASKS
@@ -21,6 +21,7 @@ _STATE = (
     TASKS.c.failures,
     TASKS.c.failing_since,
 )
+_TASK = (TASKS.c.bucket, TASKS.c.key, TASKS.c.kind, *_STATE)
 
 
 def claim(tx: Transaction, scope: Scope, target: str, limit: int, deadline: float) -> Sequence[Claim]:
@@ -32,11 +33,26 @@ def claim(tx: Transaction, scope: Scope, target: str, limit: int, deadline: floa
     if replica.paused:
         return []
     due = (TASKS.c.route == scope.route, TASKS.c.target == target, ~TASKS.c.dead, TASKS.c.due <= tx.now)
-    columns = (TASKS.c.bucket, TASKS.c.key, TASKS.c.kind, *_STATE)
-    oldest = select(*columns).where(*due).order_by(TASKS.c.due).limit(limit).with_for_update(skip_locked=True)
+    oldest = select(*_TASK).where(*due).order_by(TASKS.c.due).limit(limit).with_for_update(skip_locked=True)
     found = tx.connection.execute(oldest).all()
-    if not found:
-        return []
+    return _claimed(tx, scope, target, found, deadline, braked=replica.braked) if found else []
+
+
+def take(tx: Transaction, scope: Scope, target: str, at: Address, deadline: float) -> Turn:
+    """Take a lease on one key, even if it is not due, unless somebody else has it."""
+    here = and_(at_key(TASKS, scope.route, at), TASKS.c.target == target)
+    task = tx.connection.execute(select(*_TASK, TASKS.c.due).where(here).with_for_update()).first()
+    replica = replicas.find(tx, scope, target)
+    if task is None or replica.paused or (replica.braked and task.kind == int(Kind.DELETE)):
+        return Turn(None, is_over=True)
+    if task.token and task.due > tx.now:
+        return Turn(None)
+    return Turn(_claimed(tx, scope, target, [task], deadline, braked=replica.braked)[0])
+
+
+def _claimed(  # noqa: PLR0913  what claims are made of
+    tx: Transaction, scope: Scope, target: str, found: Sequence[Any], deadline: float, *, braked: bool
+) -> Sequence[Claim]:
     ats = [Address(task.bucket, task.key.decode()) for task in found]
     newest, in_flight = rows.rows_of(tx, scope, ats), ops.keys_in_flight(tx, scope, ats)
     claims = [
@@ -51,7 +67,7 @@ def claim(tx: Transaction, scope: Scope, target: str, limit: int, deadline: floa
             target,
             task.attempts,
             at in in_flight,
-            replica.braked,
+            braked,
         )
         for at, task in zip(ats, found, strict=True)
     ]

@@ -114,6 +114,9 @@ class Faulty(Wrapper):
         data = await body.read()
         return await self._write(lambda: self.inner.put(at, _body(data), options))
 
+    async def copy(self, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
+        return await self._write(lambda: self.inner.copy(source, to, options, etag))
+
     async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:
         await self._write(lambda: self.inner.delete(at, conditions))
 

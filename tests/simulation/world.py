@@ -64,6 +64,8 @@ class Rules:
     mirrored: bool = True
     slow: bool = False  # workers stall around their writes
     long_pauses: bool = False
+    protect: float = 0.0  # what goes from the mirror is copied aside first
+    sync: bool = False  # a write to the primary is acknowledged when the mirror has it, too
 
 
 class Outlook:
@@ -123,7 +125,9 @@ class Node:
         journal = rules.journal(self.store, ROUTE, f"{self._number}.{self._boots}", list(mirrors), timing, fallback="F")
         outlook = Outlook(primary)
         member = rules.member(journal, outlook.vote, timing)
-        storages = Storages(primary, fallback, mirrors)
+        places = {"primary": primary, "fallback": fallback, "mirror": mirror}
+        following = rules.mirroring(journal, "M", timing, **places, protect=rules.protect)
+        storages = Storages(primary, fallback, mirrors, follow=[following.follow] if rules.sync and mirrors else [])
         self.storage = rules.replicated(ROUTE, storages, journal, member, timing)
         primary, fallback, mirror = self._storages(stalls=rules.slow)
         work = [
@@ -133,7 +137,8 @@ class Node:
             rules.sweeper(journal, {"F": fallback}, timing).run(),
         ]
         for name in mirrors:
-            mirroring = rules.mirroring(journal, name, timing, primary=primary, fallback=fallback, mirror=mirror)
+            places = {"primary": primary, "fallback": fallback, "mirror": mirror}
+            mirroring = rules.mirroring(journal, name, timing, **places, protect=rules.protect)
             work.append(mirroring.run())
         await asyncio.gather(*work)
 
