@@ -20,6 +20,8 @@ VARIANTS = {
     "slow workers": Rules(slow=True),
     "long pauses": Rules(long_pauses=True),
     "without a mirror": Rules(mirrored=False),
+    "a mirror that keeps what goes from it": Rules(protect=1.0, slow=True),
+    "a mirror that is waited for": Rules(sync=True),
 }
 QUICKLY = (  # these show in the first schedules
     "a mirror answers only for a clean key",
