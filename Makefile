@@ -30,9 +30,14 @@ test: setup  ## run the tests
 fuzz: setup  ## attack a gateway for some minutes (FUZZ_EXAMPLES=n tries each attack n times)
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/pytest --timeout 3600 tests/fuzz $(ARGS)
 
+.PHONY: simulate
+simulate: setup  ## run many schedules of failures in virtual time (SIMULATION_SCHEDULES=n of each kind)
+	SIMULATION_SCHEDULES=$${SIMULATION_SCHEDULES:-1000} $(BIN)/pytest -n auto tests/simulation $(ARGS)
+
 .PHONY: faults
-faults: setup  ## cut connections to storages at thousands of places (FAULT_CUTS=n: so many GETs, and as many PUTs)
+faults: setup  ## cut connections to storages at thousands of places (FAULT_CUTS=n), go through every kind of outage
 	FAULT_CUTS=$${FAULT_CUTS:-5000} $(BIN)/pytest -n auto --timeout 3600 tests/faults/test_cuts.py $(ARGS)
+	OUTAGE_WRITES=$${OUTAGE_WRITES:-1000} $(BIN)/pytest -m 'faults or not faults' --timeout 3600 tests/outages tests/test_demo.py $(ARGS)
 
 .PHONY: test-clients
 test-clients: setup  ## set up the real clients in .clients and run their tests (BACKEND=local, s3, gcs)

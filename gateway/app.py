@@ -22,6 +22,7 @@ from gateway.doctor.examine import Patient, as_json, examine
 from gateway.errors import S3Error
 from gateway.message import Owner
 from gateway.operations.service import Service
+from gateway.routes import replicated_routes
 from gateway.routing.observe import Observe
 from gateway.routing.place import Place
 from gateway.routing.private import Private
@@ -75,15 +76,16 @@ async def build(config: Config, worker: int = 0) -> AsyncIterator[Gateway]:
         opened_backends = await open_backends(config, opened)
         backends = {name: Observe(backend) for name, backend in opened_backends.items()}
         shown = {name: _shown(config, name, backend) for name, backend in backends.items()}
-        storage = _routed(config, shown)
+        replicated = await opened.enter_async_context(replicated_routes(config, backends, worker))
+        routes = {name: shown[bucket.backend] for name, bucket in config.buckets.items()} | {**replicated}
+        storage = _routed(config, routes)
         service = Service(storage, config.region, _keeps_acls(config))
         policy = Policy(storage, public=_is_public(config), keeps_acls=_keeps_acls(config))
         verifier = Verifier(keys_of(config), config.region, sigv2=config.auth.sigv2)
         pipeline = Pipeline(Parser(config.domain), verifier, policy, service)
         if worker == 0:
-            every_other = config.buckets.get(EVERY_OTHER)
-            rest = shown[every_other.backend] if every_other else None
-            await opened.enter_async_context(_running(_reap(storage, rest, _expiry(config))))
+            reaping = _reap(storage, routes.get(EVERY_OTHER), _expiry(config))
+            await opened.enter_async_context(_running(reaping))
         observer = Observer(pipeline, access_log(config.log.format, config.log.level))
         yield Gateway(observer, {name: _watched(config, backend) for name, backend in backends.items()})
 
@@ -143,9 +145,9 @@ def keys_of(config: Config) -> Mapping[str, Key]:
     }
 
 
-def _routed(config: Config, shown: Mapping[str, Backend]) -> Backend:
-    routes = {name: shown[bucket.backend] for name, bucket in config.buckets.items()}
-    router = Router(routes, routes.pop(EVERY_OTHER, None))
+def _routed(config: Config, routes: Mapping[str, Backend]) -> Backend:
+    named = {name: storage for name, storage in routes.items() if name != EVERY_OTHER}
+    router = Router(named, routes.get(EVERY_OTHER))
     if not any(bucket.read_only for bucket in config.buckets.values()):
         return router
     return ReadOnly(router, _are(config, lambda bucket: bucket.read_only))

@@ -41,20 +41,117 @@ BUILD: Final = Gauge(
     "gateway_build_info", "Always 1; the labels tell what runs.", ["version", "python"], multiprocess_mode="max"
 )
 
+# --- buckets with a fallback or mirrors; what needs a question to the database is told by one process of a gateway ---
+
+ROUTE_MODE: Final = Gauge(
+    "gateway_route_mode", "1 for the mode that a bucket is in.", ["route", "mode"], multiprocess_mode="livemax"
+)
+MODE_CHANGES: Final = Counter("gateway_route_mode_changes", "Changes of a bucket's mode.", ["route"])
+UNHEALED: Final = Gauge(
+    "gateway_unhealed_objects",
+    "Keys whose newest state the primary lacks, objects and deletions.",
+    ["route", "state"],
+    multiprocess_mode="livemax",
+)
+UNHEALED_BYTES: Final = Gauge(
+    "gateway_unhealed_bytes", "Their bytes on the fallback.", ["route"], multiprocess_mode="livemax"
+)
+UNHEALED_OLDEST: Final = Gauge(
+    "gateway_unhealed_oldest_seconds", "Since when the first of them is there.", ["route"], multiprocess_mode="livemax"
+)
+PENDING: Final = Gauge(
+    "gateway_mirror_pending_objects",
+    "Keys that a mirror may lack.",
+    ["route", "target"],
+    multiprocess_mode="livemax",
+)
+PENDING_BYTES: Final = Gauge(
+    "gateway_mirror_pending_bytes",
+    "Their bytes, as far as they are known.",
+    ["route", "target"],
+    multiprocess_mode="livemax",
+)
+PENDING_OLDEST: Final = Gauge(
+    "gateway_mirror_oldest_pending_seconds",
+    "How far a mirror is behind: since when the first of them waits, 0 if none does.",
+    ["route", "target"],
+    multiprocess_mode="livemax",
+)
+DEAD: Final = Gauge(
+    "gateway_mirror_dead_objects",
+    "Keys that are tried no more until somebody says so.",
+    ["route", "target"],
+    multiprocess_mode="livemax",
+)
+BASELINE: Final = Gauge(
+    "gateway_mirror_baseline_complete",
+    "1 when a mirror was given all that was there before it was one.",
+    ["route", "target"],
+    multiprocess_mode="livemax",
+)
+PAUSED: Final = Gauge(
+    "gateway_mirror_paused", "1 while nobody works for a mirror.", ["route", "target"], multiprocess_mode="livemax"
+)
+BRAKED: Final = Gauge(
+    "gateway_mirror_delete_brake",
+    "1 while nothing is deleted from a mirror, because too much was at once.",
+    ["route", "target"],
+    multiprocess_mode="livemax",
+)
+HEALED: Final = Counter("gateway_heal_objects", "Keys brought back to the primary.", ["route", "result"])
+MIRRORED: Final = Counter("gateway_mirror_objects", "Keys looked at for a mirror.", ["route", "target", "result"])
+READS: Final = Counter("gateway_reads_served", "Reads that found something, by where.", ["route", "from"])
+READS_REFUSED: Final = Counter("gateway_reads_refused", "Reads that nobody could answer.", ["route", "reason"])
+BREAKERS: Final = Gauge(
+    "gateway_breakers_open",
+    "Breakers that hold calls back; each worker has two for each storage of a bucket.",
+    ["backend", "calls"],
+    multiprocess_mode="livesum",
+)
+BREAKER_CHANGES: Final = Counter(
+    "gateway_breaker_transitions", "How often a breaker opened or closed.", ["backend", "calls", "to"]
+)
+STATE_UP: Final = Gauge(
+    "gateway_state_up", "Whether the database of replicated buckets answers.", multiprocess_mode="livemax"
+)
+STATE_SECONDS: Final = Histogram(
+    "gateway_state_commit_seconds", "From a transaction's being asked for to its end.", buckets=_TIMES
+)
+
 __all__ = [
     "BACKEND_CALLS",
     "BACKEND_RECEIVED",
     "BACKEND_SECONDS",
     "BACKEND_SENT",
+    "BASELINE",
+    "BRAKED",
+    "BREAKERS",
+    "BREAKER_CHANGES",
     "BUILD",
     "CONNECTIONS",
+    "DEAD",
+    "HEALED",
     "IN_FLIGHT",
+    "MIRRORED",
+    "MODE_CHANGES",
+    "PAUSED",
+    "PENDING",
+    "PENDING_BYTES",
+    "PENDING_OLDEST",
+    "READS",
+    "READS_REFUSED",
     "RECEIVED",
     "REFUSED",
     "REGISTRY",
     "REQUESTS",
+    "ROUTE_MODE",
     "SECONDS",
     "SENT",
+    "STATE_SECONDS",
+    "STATE_UP",
+    "UNHEALED",
+    "UNHEALED_BYTES",
+    "UNHEALED_OLDEST",
 ]
 
 

@@ -67,6 +67,8 @@ class ObjectInfo:
     part_count: int = 0  # 0: not from a multipart upload
     parts: Sequence[Part] = ()  # only where ReadOptions.parts asked for them
     version: str | None = None
+    served_by: str = field(default="", compare=False)  # the storage that answered in place of the bucket's own
+    stale: bool = field(default=False, compare=False)  # it may lack newer writes, and the bucket's owner allows that
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ class Body:
     Iterating yields pieces of about PIECE bytes. The last of the declared bytes are held back until the length is right
     and every check has passed; a failed check raises its S3Error instead, so that a backend which stores only what was
     iterated to the end never stores a wrong body. `size` is None where the sender does not say it beforehand.
-    `started` tells that bytes were taken: from then on no other backend can be tried. `declared` are the digests, by
+    `started` tells that bytes were taken: from then on no other backend can be tried. `failure` is what reading it has
+    raised: then it is not the backend's that a write fails. `declared` are the digests, by
     algorithm, that the sender named before the first byte and that are checked: a backend may pass them on.
 
     A backend asks `digest` for MD5 and the checksum of its options or upload only: a part whose sender declared
@@ -122,11 +125,13 @@ class Body:
         self.trailers: dict[str, str] = {}
         self.digest = Digest()
         self.declared: dict[str, bytes] = {}
+        self.failure: Exception | None = None
         self._chunks = chunks
         self._source: AsyncIterator[bytes]
         self._held = b""
         self._ended = False
         self._checks: list[Callable[[], None]] = []
+        self._gates: list[Callable[[], Awaitable[None]]] = []
 
     @property
     def raw(self) -> AsyncIterable[bytes]:
@@ -136,6 +141,13 @@ class Body:
     def check(self, check: Callable[[], None]) -> None:
         """Have `check` called after the last byte and before the last piece is passed on; it raises an S3Error."""
         self._checks.append(check)
+
+    def gate(self, gate: Callable[[], Awaitable[None]]) -> None:
+        """Have `gate` awaited when all checks have passed, before the last piece is passed on; it raises an S3Error.
+
+        So until a gate has returned no backend can have stored the body.
+        """
+        self._gates.append(gate)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         self._start()
@@ -150,7 +162,7 @@ class Body:
             else:
                 self.digest.update(piece)
             if len(piece) < PIECE:
-                self._settle()
+                await self._settle()
                 self._ended = True
             held, self._held = self._held, piece
             if not held and self.size is not None and self.received < self.size:
@@ -182,7 +194,7 @@ class Body:
             self._ended = len(piece) < PIECE
             if piece:
                 await run(take, piece)
-        self._settle()
+        await self._settle()
 
     def _start(self) -> None:
         if self.started:
@@ -194,12 +206,16 @@ class Body:
         """Return small chunks as one piece, for hashing and writing. One shorter than PIECE is the last."""
         gathered: list[bytes] = []
         size = 0
-        async for chunk in self._source:
-            gathered.append(chunk)
-            size += len(chunk)
-            self._count(len(chunk))
-            if size >= PIECE:
-                break
+        try:
+            async for chunk in self._source:
+                gathered.append(chunk)
+                size += len(chunk)
+                self._count(len(chunk))
+                if size >= PIECE:
+                    break
+        except Exception as error:
+            self.failure = error
+            raise
         return gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
     def _count(self, size: int) -> None:
@@ -209,7 +225,16 @@ class Body:
         if self.size is not None and self.received > self.size:
             raise IncompleteBody
 
-    def _settle(self) -> None:
+    async def _settle(self) -> None:
+        try:
+            self._check()
+            for gate in self._gates:
+                await gate()
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _check(self) -> None:
         if self.size is not None and self.received != self.size:
             raise IncompleteBody
         for check in self._checks:

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class GatewayProcess:
     secret_key: str = "test-secret-key"
     extra: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    program: Sequence[str] = (str(GATEWAY),)
 
     def __post_init__(self) -> None:
         self.port, self.admin_port = free_port(), free_port()
@@ -68,7 +69,7 @@ class GatewayProcess:
 
     def start(self) -> None:
         """Start the process, and return when it is ready to serve."""
-        command = [str(GATEWAY), "serve", "--config", str(self.folder / "config.yaml")]
+        command = [*self.program, "serve", "--config", str(self.folder / "config.yaml")]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **self.environment}

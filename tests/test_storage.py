@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.checksums import MD5
-from gateway.errors import BadDigest, EntityTooLarge, IncompleteBody
+from gateway.errors import BadDigest, EntityTooLarge, IncompleteBody, ServiceUnavailable
 from gateway.storage import PIECE, SMALL, Body
 
 
@@ -259,3 +259,57 @@ async def test_what_decodes_a_body_gets_its_chunks_untouched():
     body = Body(sender, 99)
     assert body.raw is sender
     assert not body.started
+
+
+async def taken(body, way):
+    if way == "iterated":
+        return [piece async for piece in body]
+    poured: list[bytes] = []
+
+    async def run(function, piece):
+        function(piece)
+
+    await body.pour(poured.append, run)
+    return poured
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE, 2 * PIECE + 1])
+async def test_a_gate_is_awaited_after_the_checks_and_before_the_last_piece(size):
+    body, events = Body(Sender(bytes(size)), size), []
+
+    async def gate():
+        await asyncio.sleep(0)
+        events.append("gate")
+
+    body.gate(gate)
+    body.check(lambda: events.append("check"))
+    passed_on = 0
+    async for piece in body:
+        passed_on += len(piece)
+        assert (events == ["check", "gate"]) == (passed_on == size)
+    assert events == ["check", "gate"]
+
+
+@pytest.mark.parametrize("way", ["iterated", "poured"])
+async def test_a_gate_that_is_shut_fails_the_body(way):
+    body = Body(Sender(bytes(2 * PIECE)), None)
+
+    async def shut():
+        raise ServiceUnavailable
+
+    body.gate(shut)
+    with pytest.raises(ServiceUnavailable):
+        await taken(body, way)
+
+
+@pytest.mark.parametrize("way", ["iterated", "poured"])
+async def test_a_gate_is_not_asked_about_a_body_that_failed_a_check(way):
+    body = Body(Sender(b"data"), None)
+
+    async def gate():
+        pytest.fail("asked")
+
+    body.gate(gate)
+    body.check(refuse)
+    with pytest.raises(BadDigest):
+        await taken(body, way)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -159,16 +160,12 @@ class Gcs(Section):
         return _checked_endpoint(value)
 
 
-class Bucket(Section):
-    """What holds for a bucket, or with the name "*" for every bucket without an entry of its own."""
+class Elsewhere(Section):
+    """Where the objects of a bucket lie at one of the backends."""
 
     backend: str
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$")
     prefix: str = ""
-    read_only: bool = False
-    expire_uploads: Seconds | None = Field(None, gt=0)
-    public: Literal["read"] | None = None
-    acls: Literal["disabled", "canned"] = "disabled"
 
     @field_validator("prefix")
     @classmethod
@@ -180,6 +177,44 @@ class Bucket(Section):
         if len(value.encode()) > LONGEST_PREFIX or not value.isprintable():
             raise ValueError(f"expected at most {LONGEST_PREFIX} bytes, and no control characters")
         return value
+
+
+def _named(value: object) -> object:
+    return {"backend": value} if isinstance(value, str) else value
+
+
+class Mirror(Elsewhere):
+    """Where a bucket's objects are kept in step, and what becomes of those that are replaced or deleted there."""
+
+    mode: Literal["async", "sync"] = "async"
+    protect: Seconds = Field(30 * 86400.0, ge=0)
+
+
+class Bucket(Elsewhere):
+    """What holds for a bucket, or with the name "*" for every bucket without an entry of its own."""
+
+    fallback: Annotated[Elsewhere, BeforeValidator(_named)] | None = None
+    mirrors: tuple[Annotated[Mirror, BeforeValidator(_named)], ...] = ()
+    failover: Literal["auto", "manual"] = "auto"
+    stale_reads: bool = False
+    read_only: bool = False
+    expire_uploads: Seconds | None = Field(None, gt=0)
+    public: Literal["read"] | None = None
+    acls: Literal["disabled", "canned"] = "disabled"
+
+    @property
+    def copies(self) -> Mapping[str, Elsewhere]:
+        """Where else its objects are, by the key that says so."""
+        mirrors = {f"mirrors[{index}]": mirror for index, mirror in enumerate(self.mirrors)}
+        return ({"fallback": self.fallback} if self.fallback else {}) | mirrors
+
+
+class Replication(Section):
+    """When a backend is taken to be down, and what is expected of writes whose answer was lost."""
+
+    down_after: Seconds = Field(10.0, ge=0)
+    up_after: Seconds = Field(60.0, ge=0)
+    hold: Seconds | None = Field(None, ge=0)
 
 
 class Auth(Section):
@@ -246,6 +281,8 @@ class Config(Section):
     auth: Auth = Auth()
     backends: Mapping[str, Backend] = Field({"disk": Local(type="local", path=DATA)}, min_length=1)
     buckets: Mapping[str, Bucket]
+    state: str = Field("sqlite:///data/.gw/state.db", pattern=r"^(sqlite:///.+|postgresql://.+)$")
+    replication: Replication = Replication()
     uploads: Uploads = Uploads()
     limits: Limits = Limits()
     log: Log = Log()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
-from gateway.config.models import EVERY_OTHER, Bucket, Config, Memory
+from gateway.config.models import EVERY_OTHER, Bucket, Config, Elsewhere, Memory
 from gateway.config.read import Place
 
 
@@ -12,8 +12,10 @@ def broken_rules(config: Config) -> Iterator[tuple[Place, str]]:
     """Yield what does not fit together, with its place."""
     known = ", ".join(config.backends)
     for name, bucket in config.buckets.items():
-        if bucket.backend not in config.backends:
-            yield ("buckets", name, "backend"), f'there is no backend "{bucket.backend}", there are: {known}'
+        for where, elsewhere in _places(name, bucket):
+            if elsewhere.backend not in config.backends:
+                yield (*where, "backend"), f'there is no backend "{elsewhere.backend}", there are: {known}'
+        yield from _copies(config, name, bucket)
     yield from _overlaps(config)
     yield from _every_other(config)
     if config.worker_count > 1:
@@ -24,37 +26,65 @@ def broken_rules(config: Config) -> Iterator[tuple[Place, str]]:
         yield ("admin",), f"port {config.admin.port} is that of listen already"
 
 
+def _places(name: str, bucket: Bucket) -> Iterator[tuple[Place, Elsewhere]]:
+    """Yield where the objects of a bucket are, with what says so."""
+    yield ("buckets", name), bucket
+    if bucket.fallback:
+        yield ("buckets", name, "fallback"), bucket.fallback
+    for index, mirror in enumerate(bucket.mirrors):
+        yield ("buckets", name, "mirrors", index), mirror
+
+
+def _copies(config: Config, name: str, bucket: Bucket) -> Iterator[tuple[Place, str]]:
+    """Yield what cannot be a copy of a bucket."""
+    seen: dict[Place, object] = {}
+    for where, elsewhere in _places(name, bucket):
+        backend = config.backends.get(elsewhere.backend)
+        if isinstance(backend, Memory) and len(where) > len(("buckets", name)):
+            yield (*where, "backend"), "memory keeps nothing, so nothing can be kept there"
+        for other, said in seen.items():
+            if backend is not None and backend == said:
+                dotted = ".".join(map(str, other))
+                yield (*where, "backend"), f"is the storage of {dotted}: what fails there fails for both"
+        seen[where] = backend
+
+
 class _Lying(NamedTuple):
     """Where the keys of a bucket lie."""
 
     name: str
-    bucket: Bucket
+    said: Place
+    where: Elsewhere
     backend: object  # by its settings: the same ones under two names are the same storage
     upstream: str
 
     @property
     def place(self) -> Place:
         """The key that says so."""
-        said = "prefix" if self.bucket.prefix else "name" if self.bucket.name else "backend"
-        return ("buckets", self.name, said)
+        return (*self.said, "prefix" if self.where.prefix else "name" if self.where.name else "backend")
 
 
 def _lying(config: Config) -> list[_Lying]:
     return [
-        _Lying(name, bucket, config.backends.get(bucket.backend), bucket.name or name)
+        _Lying(name, said, where, config.backends.get(where.backend), where.name or name)
         for name, bucket in config.buckets.items()
         if name != EVERY_OTHER
+        for said, where in _places(name, bucket)
     ]
 
 
 def _overlaps(config: Config) -> Iterator[tuple[Place, str]]:
     """Yield pairs of buckets of which one shows what the other holds: a right to one would be a right to both."""
     for one, other in combinations(_lying(config), 2):
-        prefixes = one.bucket.prefix, other.bucket.prefix
+        prefixes = one.where.prefix, other.where.prefix
         same = one.backend is not None and one.backend == other.backend and one.upstream == other.upstream
-        if same and (prefixes[0].startswith(prefixes[1]) or prefixes[1].startswith(prefixes[0])):
+        if one.name != other.name and same and _nested(*prefixes):
             dotted = ".".join(map(str, one.place))
-            yield other.place, f'shows keys of "{other.upstream}" in backend {other.bucket.backend} that {dotted} shows'
+            yield other.place, f'shows keys of "{other.upstream}" in backend {other.where.backend} that {dotted} shows'
+
+
+def _nested(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
 
 
 def _every_other(config: Config) -> Iterator[tuple[Place, str]]:
@@ -62,11 +92,13 @@ def _every_other(config: Config) -> Iterator[tuple[Place, str]]:
     every_other = config.buckets.get(EVERY_OTHER)
     if every_other is None:
         return
-    for option in ("name", "prefix"):
-        if getattr(every_other, option):
-            yield ("buckets", EVERY_OTHER, option), "is for one bucket, these are many"
+    for said, where in _places(EVERY_OTHER, every_other):
+        for option in ("name", "prefix"):
+            if getattr(where, option):
+                yield (*said, option), "is for one bucket, these are many"
+    storages = [config.backends.get(where.backend) for _, where in _places(EVERY_OTHER, every_other)]
     for lying in _lying(config):
-        same = lying.backend is not None and lying.backend == config.backends.get(every_other.backend)
+        same = lying.backend is not None and lying.backend in storages
         if same and lying.upstream not in config.buckets:
-            told = f'the bucket "{lying.upstream}" of backend {lying.bucket.backend} can be reached under its own name'
+            told = f'the bucket "{lying.upstream}" of backend {lying.where.backend} can be reached under its own name'
             yield lying.place, f'{told} by buckets.* too: give that another backend, or "{lying.upstream}" an entry'

@@ -168,6 +168,10 @@ def object_headers(info: ObjectInfo, call: Call, checksum: Checksum | None = Non
         headers[METADATA + name] = mail_safe(value)
     if info.version is not None:
         headers["x-amz-version-id"] = info.version
+    if info.served_by:
+        headers["x-gw-served-by"] = info.served_by
+    if info.stale:
+        headers["x-gw-stale"] = "true"
     if checksum and wants_checksum(call):
         headers |= headers_of(checksum)
     for name in call.query:

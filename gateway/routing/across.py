@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from gateway.checksums import ALGORITHMS, Checksum, combine
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import IncompleteBody, InternalError, S3Error, ServiceUnavailable, SlowDown
-from gateway.routing.transfer import body_of
 from gateway.storage import Address, Backend, Completion, ObjectInfo, Part, ReadOptions, Upload, WriteOptions
+from gateway.transfer import body_of
 
 MIB: Final = 1024 * 1024
 LARGE: Final = 64 * MIB  # bytes: what is larger goes in parts, of which one that fails is sent again

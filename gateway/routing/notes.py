@@ -17,8 +17,8 @@ from gateway.errors import (
     PreconditionFailed,
 )
 from gateway.routing.place import Place
-from gateway.routing.transfer import bytes_of
 from gateway.storage import PRIVATE, Address, Backend, Body, BucketInfo, ListQuery, WriteOptions
+from gateway.transfer import bytes_of
 
 NOTE: Final = f"{PRIVATE}bucket"
 BEHIND: Final = f"{PRIVATE}\U0010ffff"  # after all keys of the gateway's own

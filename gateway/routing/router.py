@@ -8,7 +8,6 @@ from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import AccessDenied, NoSuchBucket
 from gateway.routing import across
 from gateway.routing.together import Together
-from gateway.routing.transfer import body_of
 from gateway.storage import (
     Address,
     Backend,
@@ -27,6 +26,7 @@ from gateway.storage import (
     UploadQuery,
     WriteOptions,
 )
+from gateway.transfer import body_of
 
 
 class Router:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 PIECE: Final = 64 * 1024
@@ -28,8 +29,9 @@ class Fault:
 
     `request`, `answer`: the connection is cut behind so many bytes in that direction, once, whichever connection
     brings them; 0 for `answer` cuts it when the answer comes, which is lost. It is cut by a reset or, without `reset`,
-    as if all had been said. `delay`: seconds for every piece. `lost`: nothing arrives, and nobody is told. `held`: what
-    is sent to the server arrives when `release` is called, though the client may have gone meanwhile.
+    as if all had been said. `delay`: seconds for every piece. `lost`: nothing arrives, and nobody is told; `silent`: no
+    answer does. `held`: what is sent to the server arrives when `release` is called, though the client may have gone
+    meanwhile.
     """
 
     request: int | None = None
@@ -37,6 +39,7 @@ class Fault:
     reset: bool = True
     delay: float = 0.0
     lost: bool = False
+    silent: bool = False
     held: bool = False
 
     def passes(self, direction: str, data: bytes) -> bytes:
@@ -50,9 +53,9 @@ class Fault:
 
 @dataclass(eq=False)
 class Proxy:
-    """Listens on `port` for those who want the server on port `upstream` of this machine."""
+    """Listens on `port` for those who want the server on port `upstream` of this machine, or on that file."""
 
-    upstream: int
+    upstream: int | Path
     port: int = 0
     fault: Fault = field(default_factory=Fault)
     connections: int = 0  # that are open now, seen from the clients
@@ -99,7 +102,10 @@ class Proxy:
             self._tasks.discard(task)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, to_server = await asyncio.open_connection("127.0.0.1", self.upstream, limit=PIECE)
+        if isinstance(self.upstream, Path):
+            there, to_server = await asyncio.open_unix_connection(self.upstream, limit=PIECE)
+        else:
+            there, to_server = await asyncio.open_connection("127.0.0.1", self.upstream, limit=PIECE)
         ways = [
             asyncio.create_task(self._pass("request", reader, to_server)),
             asyncio.create_task(self._pass("answer", there, writer)),
@@ -126,7 +132,7 @@ class Proxy:
             while fault.held and direction == "request":
                 was_held = True
                 await self._released.wait()
-            if fault.lost:
+            if fault.lost or (fault.silent and direction == "answer"):
                 continue
             passed = fault.passes(direction, data)
             writer.write(passed)
@@ -177,7 +183,7 @@ async def proxied(upstream: int) -> AsyncIterator[Proxy]:
 class Remote:
     """A proxy on a loop of its own, for tests without one: what is said to it has happened when the call returns."""
 
-    def __init__(self, upstream: int) -> None:
+    def __init__(self, upstream: int | Path) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -198,7 +204,10 @@ class Remote:
         self.proxy.fault = fault
 
     def release(self) -> None:
-        self._loop.call_soon_threadsafe(self.proxy.release)
+        asyncio.run_coroutine_threadsafe(self._release(), self._loop).result(PATIENCE_S)
+
+    async def _release(self) -> None:
+        self.proxy.release()
 
     def close(self) -> None:
         self.down()
@@ -208,7 +217,7 @@ class Remote:
 
 
 @contextmanager
-def proxying(upstream: int) -> Iterator[Remote]:
+def proxying(upstream: int | Path) -> Iterator[Remote]:
     """Put a proxy in front of a server, for tests that wait for real processes."""
     remote = Remote(upstream)
     try:

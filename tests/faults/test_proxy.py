@@ -105,6 +105,16 @@ async def test_nothing_arrives_of_what_is_lost(way):
     assert echo.came == b""
 
 
+async def test_a_request_arrives_of_which_the_answer_is_lost(way):
+    proxy, echo = way
+    proxy.fault = Fault(silent=True)
+    async with connected(proxy) as (reader, writer):
+        writer.write(b"data")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.05)
+        assert echo.came == b"data"
+
+
 async def test_what_is_held_arrives_late_though_its_sender_has_gone(way):
     proxy, echo = way
     proxy.fault = Fault(held=True)

@@ -273,6 +273,13 @@ def test_the_headers_of_an_object():
     }
 
 
+def test_an_answer_tells_which_storage_stood_in_and_whether_it_may_be_behind():
+    told = object_headers(ObjectInfo("key", 3, "abc", NOW, served_by="mirror"), get())
+    assert told["x-gw-served-by"] == "mirror"
+    assert "x-gw-stale" not in told
+    assert object_headers(ObjectInfo("key", 3, "abc", NOW, stale=True), get())["x-gw-stale"] == "true"
+
+
 def test_a_checksum_is_told_only_if_it_is_asked_for():
     info, checksum = ObjectInfo("key", 3, "abc", NOW), Checksum("CRC32", "AAAAAA==-2", composite=True)
     assert "x-amz-checksum-crc32" not in object_headers(info, get(), checksum)

@@ -7,9 +7,9 @@ import pytest
 from gateway.backends.memory import Memory
 from gateway.backends.s3.backend import open_s3
 from gateway.errors import InternalError, InvalidArgument, ServiceUnavailable, SlowDown
-from gateway.routing.transfer import body_of
 from gateway.server.tls import Certificate
 from gateway.storage import Address, WriteOptions
+from gateway.transfer import body_of
 from tests.backends.given import MIB, body, etag, put, read, some
 from tests.doubles.scripted import Request, answer, choke, scripted
 from tests.server.certificates import make

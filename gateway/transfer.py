@@ -14,7 +14,7 @@ def body_of(download: Download) -> Body:
     Where the source knows the checksum of all the bytes, it is compared before the last of them is passed on.
     """
     size = download.stop - download.start
-    body = Body(_chunks(download), size)
+    body = Body(chunks_of(download), size)
     checksum = download.info.checksum
     if checksum and not checksum.composite and size == download.info.size:
         body.digest.want(checksum.algorithm)
@@ -29,10 +29,11 @@ def body_of(download: Download) -> Body:
 
 async def bytes_of(download: Download) -> bytes:
     """Return what a download holds; only for what is known to be small."""
-    return b"".join([chunk async for chunk in _chunks(download)])
+    return b"".join([chunk async for chunk in chunks_of(download)])
 
 
-async def _chunks(download: Download) -> AsyncIterator[bytes]:
+async def chunks_of(download: Download) -> AsyncIterator[bytes]:
+    """Give the bytes of a download, as they are."""
     content = download.content
     if isinstance(content, bytes):
         yield content

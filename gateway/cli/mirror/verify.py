@@ -1,0 +1,158 @@
+"""`gateway mirror verify` and `gateway mirror repair`: whether a mirror holds what its primary does."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+from gateway.cli.configured import config_option
+from gateway.cli.route import entry_of, fail, journal_of, mirrors_of, opened_sides, opened_state, perform
+from gateway.cli.words import amount, printable
+from gateway.config import Config
+from gateway.config.models import EVERY_OTHER
+from gateway.config.units import seconds
+from gateway.replication.verify import Finding, Level, Mark, Verify
+
+COULD_NOT_TELL: Final = 2
+BATCH: Final = 500  # keys that are marked at once
+REFRESH: Final = 0.2  # seconds between two states of the progress
+WORDS: Final = {
+    Mark.SAME: "the same",
+    Mark.MISSING: "missing",
+    Mark.EXTRA: "only there",
+    Mark.DIFFERENT: "different",
+    Mark.ERROR: "could not be read",
+    Mark.PENDING: "to be copied yet",
+}
+WRONG: Final = {Mark.MISSING, Mark.EXTRA, Mark.DIFFERENT}
+MENDED: Final = {Mark.MISSING, Mark.DIFFERENT}
+UNCLEAR: Final = {Mark.ERROR, Mark.PENDING}
+
+
+def _read_duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+    try:
+        return float(str(seconds(value)))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.argument("bucket"),
+        click.option("--mirror", metavar="BACKEND", help="Which one; needed where there are several."),
+        click.option("--level", type=click.Choice([level.name for level in Level]), default="L1", show_default=True),
+        click.option("--prefix", default="", help="Only keys that begin with this."),
+        click.option(
+            "--wait",
+            default="10s",
+            show_default=True,
+            callback=_read_duration,
+            help="How long, at the end, for what is to be copied yet.",
+        ),
+        click.option("--all", "show_same", is_flag=True, help="Name the keys that are the same, too."),
+        config_option,
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_options
+def verify(  # noqa: PLR0913  click passes each option by its name
+    config: Config, bucket: str, *, mirror: str | None, level: str, prefix: str, wait: float, show_same: bool
+) -> None:
+    """Compare a mirror of BUCKET with the primary, and print a line for each key that is not the same.
+
+    \b
+    = KEY  the same (with --all)     + KEY  the mirror lacks it
+    * KEY  different, and in what    - KEY  only the mirror has it
+    ~ KEY  to be copied yet          ! KEY  one of them could not be read
+
+    L0 compares names and sizes; L1 asks both about each object, and compares metadata, checksums, and which state of
+    the original the copy is one of; L2 reads all bytes of both.
+
+    Exit status 0: all is the same. 1: something is not. 2: nothing is known to differ, but not all could be told.
+    """  # noqa: D301  \b is a word of click's
+    counted = _compare(config, bucket, mirror, Level[level], _Told(prefix, wait, show_same=show_same))
+    raise SystemExit(1 if WRONG & set(counted) else COULD_NOT_TELL if UNCLEAR & set(counted) else 0)
+
+
+@click.command()
+@_options
+def repair(  # noqa: PLR0913  click passes each option by its name
+    config: Config, bucket: str, *, mirror: str | None, level: str, prefix: str, wait: float, show_same: bool
+) -> None:
+    """Compare a mirror of BUCKET with the primary as `verify` does, and have the gateway copy what is not the same.
+
+    What only the mirror has stays there. Exit status 0: all is the same now, or will be copied. 1: there is something
+    that only the mirror has. 2: not all could be told.
+    """
+    counted = _compare(config, bucket, mirror, Level[level], _Told(prefix, wait, show_same=show_same, mend=True))
+    if marked := sum(counted[mark] for mark in MENDED):
+        click.echo(f"{amount(marked, 'key')} will be copied by the gateway", err=True)
+    raise SystemExit(1 if counted[Mark.EXTRA] else COULD_NOT_TELL if UNCLEAR & set(counted) else 0)
+
+
+class _Told:
+    """What is wanted, and what is told on the way."""
+
+    def __init__(self, prefix: str, wait: float, *, show_same: bool, mend: bool = False) -> None:
+        self.prefix, self.wait, self.mend = prefix, wait, mend
+        self.counted: Counter[Mark] = Counter()
+        self._show_same = show_same
+        self._progress, self._next = sys.stderr.isatty(), 0.0
+
+    def tell(self, finding: Finding) -> None:
+        """Print a finding, and how far it is."""
+        self.counted[finding.mark] += 1
+        if finding.mark is not Mark.SAME or self._show_same:
+            self._clear()
+            why = f"\t{finding.why}" if finding.why else ""
+            click.echo(f"{finding.mark.value} {printable(finding.key)}{why}")
+        if self._progress and time.monotonic() >= self._next:
+            self._next = time.monotonic() + REFRESH
+            click.echo(f"\r\x1b[K{self.summary()}", nl=False, err=True)
+
+    def summary(self) -> str:
+        """Return how many keys were seen, and what they are."""
+        parts = [f"{self.counted[mark]} {words}" for mark, words in WORDS.items() if self.counted[mark]]
+        return ", ".join([amount(self.counted.total(), "key"), *parts])
+
+    def end(self) -> None:
+        """Leave the sum of it."""
+        self._clear()
+        click.echo(self.summary(), err=True)
+
+    def _clear(self) -> None:
+        if self._progress:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _compare(config: Config, bucket: str, mirror: str | None, level: Level, told: _Told) -> Counter[Mark]:
+    if bucket == EVERY_OTHER:
+        fail("one bucket can be compared at a time")
+    entry = entry_of(config, bucket)
+    names = mirrors_of(config, entry, mirror)
+    if len(names) > 1:
+        fail(f"{bucket}: has several mirrors, say which: --mirror {', --mirror '.join(names)}", COULD_NOT_TELL)
+    perform(_walk(config, (entry, bucket, names[0]), level, told), COULD_NOT_TELL)
+    return told.counted
+
+
+async def _walk(config: Config, where: tuple[str, str, str], level: Level, told: _Told) -> None:
+    entry, bucket, mirror = where
+    to_mend: list[Finding] = []
+    async with opened_state(config) as store, opened_sides(config, entry, mirror) as (primary, other):
+        checking = Verify(journal_of(config, entry, store), mirror, primary, other, level)
+        async for finding in checking.run(bucket, told.prefix, told.wait):
+            told.tell(finding)
+            if told.mend and finding.mark in MENDED:
+                to_mend.append(finding)
+            if len(to_mend) >= BATCH:
+                await checking.mend(bucket, to_mend)
+                to_mend = []
+        await checking.mend(bucket, to_mend)
+    told.end()

@@ -1,0 +1,1 @@
+"""What holds of a bucket with a fallback or mirrors, whatever fails: modes, intents, healing, mirroring."""

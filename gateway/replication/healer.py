@@ -1,0 +1,89 @@
+"""Brings what was written during an outage back to the primary: in HEALING, it alone writes these keys there."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from gateway import metrics
+from gateway.errors import InternalError, NoSuchKey, ServiceUnavailable
+from gateway.replication.copier import Carriage
+from gateway.replication.journal import Journal
+from gateway.replication.lease import Lease
+from gateway.replication.outcome import name_of, result_of
+from gateway.replication.records import Claim, Outcome, Row, Timing
+from gateway.storage import Address, Backend
+
+log = structlog.get_logger()
+WORKERS: Final = 32  # keys at once
+IDLE: Final = 0.5  # seconds after which it is looked again for work
+
+
+class Healer:
+    """Heals keys, a few at once, each under a claim of its row."""
+
+    def __init__(self, journal: Journal, primary: Backend, fallback: Backend, timing: Timing) -> None:
+        self._journal, self._timing = journal, timing
+        self._primary, self._fallback = primary, fallback
+
+    async def run(self) -> None:
+        """Heal for ever whatever there is to heal."""
+        while True:
+            if not await self.round():
+                await asyncio.sleep(IDLE)
+
+    async def round(self) -> int:
+        """Heal the keys whose turn it is, and return how many were tried."""
+        try:
+            claims = await self._journal.claim_rows(WORKERS)
+        except ServiceUnavailable:
+            return 0
+        await asyncio.gather(*(self.heal(claim) for claim in claims))
+        return len(claims)
+
+    async def heal(self, claim: Claim) -> None:
+        """Make the primary hold what the row says, and tell the journal what became of it."""
+        lease, failure = Lease(self._journal, claim, self._timing), ""
+        async with lease.held():
+            try:
+                await self.write(claim, lease)
+                outcome = Outcome.APPLIED
+            except Exception as error:  # noqa: BLE001  whatever it was: the row stays, and is healed again
+                outcome, failure = lease.outcome_of(error), name_of(error)
+                log.warning("heal_failed", bucket=claim.at.bucket, key=claim.at.key, error=failure)
+        try:
+            is_done = await self._journal.healed(claim, outcome, failure)
+        except ServiceUnavailable as error:  # the claim is taken over when its lease is over
+            log.warning("heal_not_recorded", bucket=claim.at.bucket, key=claim.at.key, error=name_of(error))
+            is_done = False
+        metrics.HEALED.labels(self._journal.route, result_of(outcome, is_done=is_done)).inc()
+
+    async def write(self, claim: Claim, lease: Lease) -> None:
+        """Write the primary as the row says. Raises: what the storages raise, Fenced."""
+        row = claim.row
+        if row is None:
+            raise InternalError("A row was claimed without being there.")
+        if row.staged:
+            await self._copy(row, lease)
+        else:
+            await lease.check()
+            await self._delete(row.at)
+
+    async def _copy(self, row: Row, lease: Lease) -> None:
+        staged = Address(row.at.bucket, row.staged)
+        parts = row.info.parts if row.info else ()
+        carriage = Carriage(self._fallback, staged, self._primary, row.at, lease.check, parts=parts)
+        try:
+            await carriage.run()
+        except NoSuchKey as error:  # superseded and collected: the next look at the row tells
+            raise ServiceUnavailable from error
+
+    async def _delete(self, at: Address) -> None:
+        await self._primary.delete(at)
+        try:
+            await self._primary.head(at)
+        except NoSuchKey:
+            return
+        except ServiceUnavailable as error:  # nobody was asked, but something was written
+            raise InternalError from error
+        raise InternalError("A key that was deleted is still there.")

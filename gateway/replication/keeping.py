@@ -1,0 +1,95 @@
+"""What a mirror held before it was overwritten or deleted: kept for a while, hidden from clients."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from typing import Final
+
+import structlog
+
+from gateway.errors import NoSuchBucket, NoSuchKey, S3Error
+from gateway.replication.copier import described, gen_of
+from gateway.replication.outcome import name_of
+from gateway.storage import PRIVATE, Address, Backend, ListQuery, ObjectInfo
+
+log = structlog.get_logger()
+TRASH: Final = f"{PRIVATE}trash/"
+EVERY: Final = timedelta(hours=6).total_seconds()  # between two looks at what is old
+LONGEST: Final = 512  # bytes of a name; a bucket's prefix at its backend may take as many
+AT_ONCE: Final = 16  # deletes
+_DAY: Final = "%Y%m%d"
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Copies aside what is about to go from a mirror, and deletes it when it was there for `protect` seconds.
+
+    With 0, nothing is kept. `buckets` names what there is to look through.
+    """
+
+    mirror: Backend
+    protect: float
+
+    async def keep(self, at: Address, held: ObjectInfo) -> None:
+        """Have the mirror copy what it holds there by itself. It may be asked any number of times."""
+        name = kept_key(at.key, held, datetime.now(UTC).date())
+        with suppress(NoSuchKey):  # then there is nothing to be kept
+            await self.mirror.copy(at, Address(at.bucket, name), described(held), held.etag)
+
+    async def run(self, buckets: Callable[[], Awaitable[Sequence[str]]]) -> None:
+        """Delete for ever what has become old."""
+        while True:
+            try:
+                for bucket in await buckets():
+                    await self.clear(bucket)
+            except S3Error as error:
+                log.warning("kept_too_long", target=self.mirror.name, error=name_of(error))
+            await asyncio.sleep(EVERY)
+
+    async def clear(self, bucket: str) -> None:
+        """Delete what was put aside on days that are long enough ago. Raises: S3Error."""
+        last = _last_day(datetime.now(UTC), self.protect)
+        with suppress(NoSuchBucket):
+            for prefix in await self._days(bucket):
+                if _is_until(prefix, last):
+                    async for keys in self._listed(bucket, prefix):
+                        await asyncio.gather(*(self.mirror.delete(Address(bucket, key)) for key in keys))
+
+    async def _days(self, bucket: str) -> Sequence[str]:
+        page = await self.mirror.list_objects(bucket, ListQuery(TRASH, "/"))
+        return page.prefixes
+
+    async def _listed(self, bucket: str, prefix: str) -> AsyncIterator[Sequence[str]]:
+        query = ListQuery(prefix, limit=AT_ONCE)
+        while True:
+            page = await self.mirror.list_objects(bucket, query)
+            yield [info.key for info in page.objects]
+            if not page.last:
+                return
+            query = query._replace(after=page.last)
+
+
+def kept_key(key: str, held: ObjectInfo, day: date) -> str:
+    """Return the name under which a state of a key is kept: never that of another state, and never too long."""
+    start, end = f"{TRASH}{day.strftime(_DAY)}/", f"@{gen_of(held)}-{held.etag[:8]}"
+    room = LONGEST - len(start) - len(end)
+    if len(key.encode()) <= room:
+        return f"{start}{key}{end}"
+    digest = f"~{sha256(key.encode()).hexdigest()[:32]}"
+    return f"{start}{key.encode()[: room - len(digest)].decode(errors='ignore')}{digest}{end}"
+
+
+def _is_until(prefix: str, last: date) -> bool:
+    """Say whether a prefix is a day, and not after that one."""
+    try:
+        return datetime.strptime(prefix, f"{TRASH}{_DAY}/").replace(tzinfo=UTC).date() <= last
+    except ValueError:
+        return False
+
+
+def _last_day(now: datetime, protect: float) -> date:
+    """Return the last day all of which is old enough."""
+    return (now - timedelta(seconds=protect)).date() - timedelta(days=1)

@@ -1,0 +1,194 @@
+"""Keeps a mirror in step: each key that is dirty is made there what it is now, whatever happened in between."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from gateway import metrics
+from gateway.errors import InternalError, NoSuchKey, S3Error, ServiceUnavailable
+from gateway.replication.copier import Carriage, is_copy, stamped
+from gateway.replication.journal import Journal
+from gateway.replication.keeping import Keeping
+from gateway.replication.lease import Lease
+from gateway.replication.outcome import Braked, name_of, result_of
+from gateway.replication.records import Claim, Kind, Outcome, Timing
+from gateway.storage import Address, Backend, ObjectInfo
+
+log = structlog.get_logger()
+WORKERS: Final = 32  # keys at once
+_PERMANENT: Final = frozenset({400, 403})  # answers that no retry will change
+IDLE: Final = 0.5  # seconds after which it is looked again for work
+
+PATIENCE: Final = 20.0  # seconds that a client waits while somebody else is at its key
+NEXT: Final = 0.02  # seconds between two looks whether that is over
+
+
+class SourceMissing(ServiceUnavailable):
+    """The primary lacks an object that no client has deleted: a mirror keeps it."""
+
+    code = "ServiceUnavailable"
+
+
+class Mirroring:
+    """Works off the tasks of one mirror, a few at once, each under a claim of its key.
+
+    What it replaces or deletes there is kept for `protect` seconds; 0: it is not.
+    """
+
+    def __init__(  # noqa: PLR0913  three storages are what it is between
+        self,
+        journal: Journal,
+        target: str,
+        timing: Timing,
+        *,
+        primary: Backend,
+        fallback: Backend | None,
+        mirror: Backend,
+        protect: float = 0.0,
+    ) -> None:
+        self._journal, self._target, self._timing = journal, target, timing
+        self._primary, self._fallback, self._mirror = primary, fallback, mirror
+        self._keeping = Keeping(mirror, protect) if protect else None
+        self._working: set[asyncio.Task[Outcome]] = set()
+        self._made = self._deleted = 0  # keys, not yet counted in the journal
+
+    async def run(self) -> None:
+        """Mirror for ever whatever is dirty."""
+        while True:
+            if not await self.round():
+                await asyncio.sleep(IDLE)
+
+    async def round(self) -> int:
+        """Mirror the keys whose turn it is, and return how many were tried."""
+        try:
+            claims = await self._journal.claim_tasks(self._target, WORKERS)
+        except ServiceUnavailable:
+            return 0
+        await asyncio.gather(*(self.work(claim) for claim in claims))
+        await self._count()
+        return len(claims)
+
+    async def follow(self, at: Address) -> None:
+        """Return when the mirror holds what the key is now, or was since, whoever has seen to it.
+
+        For a mirror that is paused there is nothing to wait for, nor for a delete that the brake holds. Raises:
+        ServiceUnavailable, if it was tried in vain, or somebody else takes too long; it is tried again later.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE
+        while not (turn := await self._journal.take(self._target, at)).is_over:
+            if turn.claim:
+                await self._follow_by(turn.claim)
+                return
+            if loop.time() >= until:
+                raise ServiceUnavailable
+            await asyncio.sleep(NEXT)
+
+    async def _follow_by(self, claim: Claim) -> None:
+        working = asyncio.create_task(self.work(claim))  # goes on to its end when the client goes away
+        self._working.add(working)
+        working.add_done_callback(self._working.discard)
+        if await asyncio.shield(working) is not Outcome.APPLIED:
+            raise ServiceUnavailable
+
+    async def work(self, claim: Claim) -> Outcome:
+        """Make the mirror hold what the key is now, and tell the journal what became of it."""
+        lease = Lease(self._journal, claim, self._timing)
+        failure, permanent = "", False
+        async with lease.held():
+            try:
+                await self.write(claim, lease)
+                outcome = Outcome.APPLIED
+            except Braked as error:
+                outcome, failure = Outcome.REFUSED, name_of(error)
+            except Exception as error:  # noqa: BLE001  whatever it was: the task stays, and is tried again
+                outcome, failure = lease.outcome_of(error), name_of(error)
+                permanent = isinstance(error, S3Error) and error.status in _PERMANENT
+                log.warning("mirror_failed", target=self._target, key=claim.at.key, error=failure)
+        try:
+            is_done = await self._journal.mirrored(claim, outcome, failure, permanent=permanent)
+        except ServiceUnavailable as error:  # the claim is taken over when its lease is over
+            log.warning("mirror_not_recorded", target=self._target, key=claim.at.key, error=name_of(error))
+            is_done = False
+        metrics.MIRRORED.labels(self._journal.route, self._target, result_of(outcome, is_done=is_done)).inc()
+        return outcome
+
+    async def write(self, claim: Claim, lease: Lease) -> None:
+        """Write the mirror. Raises: what the storages raise, Fenced, Braked, SourceMissing."""
+        if claim.row and not claim.row.staged:
+            await self._delete(claim.at, lease)
+        elif claim.row:
+            if self._fallback is None:
+                raise InternalError("A row points to a fallback that is configured no more.")
+            await self._copy(self._fallback, Address(claim.at.bucket, claim.row.staged), claim, lease, claim.row.info)
+        else:
+            await self._follow_primary(claim, lease)
+
+    async def _follow_primary(self, claim: Claim, lease: Lease) -> None:
+        try:
+            await self._copy(self._primary, claim.at, claim, lease)
+        except NoSuchKey:
+            if claim.kind is not Kind.DELETE:
+                await self._miss(claim.at)
+                return
+            await self._primary.head_bucket(claim.at.bucket)  # with a bucket that is gone, nothing is deleted
+            await self._delete(claim.at, lease)
+
+    async def _miss(self, at: Address) -> None:
+        """Accept that nothing is there, if the mirror holds nothing either. Raises: SourceMissing."""
+        if await self._held(at):
+            raise SourceMissing
+
+    async def _copy(
+        self, source: Backend, at: Address, claim: Claim, lease: Lease, told: ObjectInfo | None = None
+    ) -> None:
+        """Copy an object as what its storage says of it, or as what is `told` of it."""
+        wanted, held = told or await source.head(at), await self._held(claim.at)
+        if held and is_copy(held, wanted):
+            return
+        if held and self._keeping:
+            await self._keeping.keep(claim.at, held)
+        carriage = Carriage(
+            source,
+            at,
+            self._mirror,
+            claim.at,
+            lease.check,
+            labels=lambda info: stamped(told or info, claim.gen),
+            parts=told.parts if told else (),
+        )
+        await carriage.run()
+        self._made += held is None and claim.kind is not Kind.COPY  # those of a baseline are counted by that
+
+    async def _held(self, at: Address) -> ObjectInfo | None:
+        """Return what the mirror holds."""
+        try:
+            return await self._mirror.head(at)
+        except NoSuchKey:
+            return None
+
+    async def _delete(self, at: Address, lease: Lease) -> None:
+        if lease.claim.braked:
+            raise Braked
+        if self._keeping:
+            held = await self._held(at)
+            if held is None:
+                return
+            await self._keeping.keep(at, held)
+        await lease.check()
+        await self._mirror.delete(at)
+        self._deleted += 1
+
+    async def _count(self) -> None:
+        """Have the journal count what was made and deleted. What it cannot be told now is told the next time."""
+        made, deleted = self._made, self._deleted
+        if not (made or deleted):
+            return
+        try:
+            is_braked = await self._journal.count(self._target, made, deleted)
+        except ServiceUnavailable:
+            return
+        self._made, self._deleted = self._made - made, self._deleted - deleted
+        if is_braked:
+            log.error("deletes_braked", route=self._journal.route, target=self._target)

@@ -1,0 +1,48 @@
+"""Clears away what nobody will finish: intents of nodes that are gone, and staged objects that nothing points to."""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+
+from gateway.errors import NoSuchBucket, S3Error, ServiceUnavailable
+from gateway.replication.journal import Journal
+from gateway.replication.outcome import name_of
+from gateway.replication.records import Timing, Trash
+from gateway.storage import Backend
+
+log = structlog.get_logger()
+
+
+class Sweeper:
+    """Deletes what the journal has given up. Names of staged objects are never used again, so this is never wrong."""
+
+    def __init__(self, journal: Journal, backends: Mapping[str, Backend], timing: Timing) -> None:
+        self._journal, self._backends, self._timing = journal, backends, timing
+
+    async def run(self) -> None:
+        """Sweep for ever."""
+        while True:
+            await self.round()
+            await asyncio.sleep(self._timing.sweep_every)
+
+    async def round(self) -> None:
+        """Sweep once."""
+        try:
+            for trash in await self._journal.sweep():
+                await self._delete(trash)
+        except ServiceUnavailable as error:
+            log.warning("sweep_failed", error=name_of(error))
+
+    async def _delete(self, trash: Trash) -> None:
+        backend = self._backends.get(trash.backend)
+        if backend is None:  # it is configured no more
+            return
+        try:
+            await backend.delete(trash.at)
+        except NoSuchBucket:
+            pass
+        except S3Error as error:
+            log.warning("trash_not_deleted", backend=trash.backend, key=trash.at.key, error=error.code)
+            return
+        await self._journal.swept(trash)

@@ -1,0 +1,220 @@
+"""Compares a mirror with its primary, key by key, and believes nothing that the journal says is equal."""
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from enum import IntEnum, StrEnum
+from typing import Final, NamedTuple
+
+from gateway.errors import NoSuchKey, PreconditionFailed, S3Error, ServiceUnavailable
+from gateway.replication.copier import STAMP, is_copy
+from gateway.replication.journal import Journal
+from gateway.replication.outcome import name_of
+from gateway.replication.walk import Pair, side_by_side
+from gateway.storage import Address, Backend, ObjectInfo
+from gateway.transfer import chunks_of
+
+ATTEMPTS: Final = 3  # at a key that is written while it is compared
+WAITING: Final = 10_000  # keys that are looked at once more at the end
+PAUSE: Final = 1.0  # seconds between two looks at them
+
+
+class Level(IntEnum):
+    """How closely is looked."""
+
+    L0 = 0  # names and sizes, as they are listed
+    L1 = 1  # and, asked for each object: which state the copy is one of, its metadata, its checksum
+    L2 = 2  # and the bytes, all of them read
+
+
+class Mark(StrEnum):
+    """What is found of a key."""
+
+    SAME = "="
+    MISSING = "+"  # the mirror lacks it
+    EXTRA = "-"  # only the mirror has it
+    DIFFERENT = "*"
+    ERROR = "!"  # one of them could not be asked
+    PENDING = "~"  # it is being written, or is to be copied yet
+
+
+class Finding(NamedTuple):
+    """What is found of one key; `why` is what differs, or what went wrong."""
+
+    mark: Mark
+    key: str
+    why: str = ""
+
+
+AT_ONCE: Final[Mapping[Level, int]] = {Level.L0: 256, Level.L1: 32, Level.L2: 4}  # keys
+DAMAGED: Final = frozenset({"bytes", "checksum"})  # what a copy's own stamp cannot know
+
+
+class _Seen(NamedTuple):
+    """An object; with its digest, where the bytes were read."""
+
+    info: ObjectInfo
+    digest: bytes = b""
+
+
+class Verify:
+    """Walks through the primary and one mirror of a route."""
+
+    def __init__(self, journal: Journal, target: str, primary: Backend, mirror: Backend, level: Level) -> None:
+        self._journal, self._target, self._level = journal, target, level
+        self._primary, self._mirror = primary, mirror
+
+    async def run(self, bucket: str, prefix: str = "", patience: float = 10.0) -> AsyncIterator[Finding]:
+        """Give what is found of each key, in order; at the end, what was pending and could be looked at once more.
+
+        `patience`: seconds for which that is waited for. Raises: S3Error, where one side cannot be listed.
+        """
+        waiting: list[str] = []
+        async for pairs in _together(side_by_side(bucket, self._primary, self._mirror, prefix), AT_ONCE[self._level]):
+            for finding in await asyncio.gather(*(self._compare(bucket, pair) for pair in pairs)):
+                if finding.mark is Mark.PENDING and len(waiting) < WAITING:
+                    waiting.append(finding.key)
+                else:
+                    yield finding
+        async for finding in self._once_more(bucket, waiting, patience):
+            yield finding
+
+    async def mend(self, bucket: str, findings: Sequence[Finding]) -> None:
+        """Have the workers copy what is missing or different. Raises: S3Error.
+
+        A worker believes a copy that bears the right stamp, so the stamp is taken from what is damaged all the same.
+        """
+        for finding in findings:
+            if finding.why in DAMAGED:
+                await self._discredit(Address(bucket, finding.key))
+        await self._journal.mark(self._target, [Address(bucket, finding.key) for finding in findings])
+
+    async def _discredit(self, at: Address) -> None:
+        with suppress(NoSuchKey, PreconditionFailed):  # it is gone, or another copy, by now
+            was = (await self._mirror.head(at)).labels
+            if STAMP in was:
+                await self._mirror.annotate(at, {name: was[name] for name in was if name != STAMP}, was)
+
+    async def _once_more(self, bucket: str, keys: Sequence[str], patience: float) -> AsyncIterator[Finding]:
+        now = asyncio.get_running_loop().time
+        ends, left = now() + patience, deque(keys)
+        while left:
+            for _ in range(len(left)):
+                finding = await self._settled(Address(bucket, left.popleft()))
+                if finding.mark is Mark.PENDING and now() < ends:
+                    left.append(finding.key)
+                else:
+                    yield finding
+            if left:
+                await asyncio.sleep(PAUSE)
+
+    async def _compare(self, bucket: str, pair: Pair) -> Finding:
+        """Compare a key by what is at hand; what looks different then is looked at with more care."""
+        if pair.source and pair.copy:
+            if self._level is Level.L0 and pair.source.size == pair.copy.size:
+                return Finding(Mark.SAME, pair.key)
+            if self._level is not Level.L0 and await self._look_same(Address(bucket, pair.key)):
+                return Finding(Mark.SAME, pair.key)
+        return await self._settled(Address(bucket, pair.key))
+
+    async def _look_same(self, at: Address) -> bool:
+        try:
+            source, copy = await asyncio.gather(self._see(self._primary, at), self._see(self._mirror, at))
+        except S3Error:
+            return False
+        return bool(source and copy and not self._difference(source, copy))
+
+    async def _settled(self, at: Address) -> Finding:
+        """Compare a key that may be written meanwhile.
+
+        Where the journal has nothing to say of it, both are the same; so a mirror that is another then differs, unless
+        the primary has been written since, which shows.
+        """
+        try:
+            for _ in range(ATTEMPTS):
+                source = await self._see(self._primary, at)
+                look = await self._journal.look(at)
+                if look.row or self._target in look.dirty:
+                    return Finding(Mark.PENDING, at.key)
+                copy = await self._see(self._mirror, at)
+                if _is_same_state(source, await self._head(at)):
+                    return self._judged(at.key, source, copy)
+        except S3Error as error:
+            return Finding(Mark.ERROR, at.key, name_of(error))
+        return Finding(Mark.PENDING, at.key)
+
+    def _judged(self, key: str, source: _Seen | None, copy: _Seen | None) -> Finding:
+        if source and copy:
+            why = self._difference(source, copy)
+            return Finding(Mark.DIFFERENT if why else Mark.SAME, key, why)
+        if source:
+            return Finding(Mark.MISSING, key)
+        return Finding(Mark.EXTRA if copy else Mark.SAME, key)
+
+    def _difference(self, source: _Seen, copy: _Seen) -> str:
+        """Return what differs, "" if nothing does as far as is looked."""
+        if source.info.size != copy.info.size:
+            return "size"
+        if self._level is Level.L0:
+            return ""
+        if source.digest != copy.digest:
+            return "bytes"
+        if _have_other_checksums(source.info, copy.info):
+            return "checksum"
+        if is_copy(copy.info, source.info) or _are_twins(copy.info, source.info):
+            return ""
+        return "metadata" if source.digest else "state"
+
+    async def _see(self, backend: Backend, at: Address) -> _Seen | None:
+        """Return what is there, None if nothing is."""
+        try:
+            if self._level is not Level.L2:
+                return _Seen(await backend.head(at))
+            async with backend.get(at) as download:
+                digest, received = hashlib.sha256(), 0
+                async for chunk in chunks_of(download):
+                    await asyncio.to_thread(digest.update, chunk)
+                    received += len(chunk)
+                if received != download.info.size:
+                    raise ServiceUnavailable
+                return _Seen(download.info, digest.digest())
+        except NoSuchKey:
+            return None
+
+    async def _head(self, at: Address) -> ObjectInfo | None:
+        try:
+            return await self._primary.head(at)
+        except NoSuchKey:
+            return None
+
+
+async def _together(pairs: AsyncIterator[Pair], many: int) -> AsyncIterator[Sequence[Pair]]:
+    batch: list[Pair] = []
+    async for pair in pairs:
+        batch.append(pair)
+        if len(batch) == many:
+            yield batch
+            batch = []
+    yield batch
+
+
+def _is_same_state(before: _Seen | None, after: ObjectInfo | None) -> bool:
+    if before is None or after is None:
+        return before is None and after is None
+    one = before.info
+    return (one.etag, one.modified, one.size, one.labels) == (after.etag, after.modified, after.size, after.labels)
+
+
+def _have_other_checksums(one: ObjectInfo, other: ObjectInfo) -> bool:
+    """Say whether both have a checksum of all the bytes, by the same algorithm, and another."""
+    if one.checksum is None or other.checksum is None or one.checksum.composite or other.checksum.composite:
+        return False
+    return one.checksum.algorithm == other.checksum.algorithm and one.checksum != other.checksum
+
+
+def _are_twins(copy: ObjectInfo, source: ObjectInfo) -> bool:
+    """Say whether a copy without a stamp, which was there before it was a mirror's, is the same."""
+    twins = [(info.etag, info.headers, info.metadata, info.labels) for info in (copy, source)]
+    return twins[0] == twins[1]

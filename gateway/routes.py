@@ -1,0 +1,155 @@
+"""From a Config to the storages behind each bucket, each with what stands around it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from gateway.config import Config
+from gateway.config.models import EVERY_OTHER, Bucket, Elsewhere, Mirror
+from gateway.errors import ServiceUnavailable
+from gateway.replication.baseline import Baseline
+from gateway.replication.ground import Ground
+from gateway.replication.healer import Healer
+from gateway.replication.journal import Journal
+from gateway.replication.keeping import Keeping
+from gateway.replication.measure import Measure
+from gateway.replication.member import Member
+from gateway.replication.mirroring import Mirroring
+from gateway.replication.records import Timing, new_id
+from gateway.replication.sweeper import Sweeper
+from gateway.routing.breaking import Breaking
+from gateway.routing.place import Place
+from gateway.routing.private import Private
+from gateway.routing.rename import Rename
+from gateway.routing.replicated import Replicated, Storages
+from gateway.server.bind import StartError
+from gateway.state import Store, open_store
+from gateway.storage import Backend
+
+# Seconds for which a storage may still apply a write whose answer was lost: on a disk, while a process is held up.
+HOLD: Final[Mapping[str, float]] = {"local": 30.0, "memory": 0.0}
+LONGEST_HOLD: Final = 600.0
+LEASE_ON_ONE_HOST: Final = 2.0  # seconds, where no network is between nodes and state
+LAST_WORDS: Final = 5.0  # seconds for what is still to be written down when the gateway ends
+
+log = structlog.get_logger()
+
+
+def is_replicated(bucket: Bucket) -> bool:
+    """Say whether the objects of a bucket are at more than one backend."""
+    return bool(bucket.fallback or bucket.mirrors)
+
+
+@asynccontextmanager
+async def replicated_routes(
+    config: Config, backends: Mapping[str, Backend], worker: int
+) -> AsyncIterator[Mapping[str, Backend]]:
+    """Open what stands behind each bucket with a fallback or mirrors, by its name in the configuration.
+
+    Raises: StartError.
+    """
+    wanted = {name: bucket for name, bucket in config.buckets.items() if is_replicated(bucket)}
+    if not wanted:
+        yield {}
+        return
+    async with AsyncExitStack() as opened:
+        try:
+            store = await opened.enter_async_context(open_store(config.state))
+        except (OSError, ServiceUnavailable, ValueError) as error:
+            raise StartError(f"state: cannot be opened: {error}") from error
+        routes = {name: _Route(config, name, backends, store) for name in wanted}
+        for route in routes.values():
+            await opened.enter_async_context(route.running(first=worker == 0))
+        yield {name: Private(route.storage) for name, route in routes.items()}
+
+
+class _Route:
+    """All that one replicated bucket is made of, in this process."""
+
+    def __init__(self, config: Config, name: str, backends: Mapping[str, Backend], store: Store) -> None:
+        bucket, node = config.buckets[name], new_id()
+        self._config, self._name, self._automatic = config, name, bucket.failover == "auto"
+        self._primary = Breaking(placed(name, bucket, backends), node)
+        self._fallback = Breaking(placed(name, bucket.fallback, backends), node) if bucket.fallback else None
+        self._mirrors = {mirror.backend: Breaking(placed(name, mirror, backends), node) for mirror in bucket.mirrors}
+        self._protect = {mirror.backend: mirror.protect for mirror in bucket.mirrors}
+        self._timing = timing_of(config, bucket)
+        fallback = bucket.fallback.backend if bucket.fallback else ""
+        self._journal = Journal(store, name, node, list(self._mirrors), self._timing, fallback=fallback)
+        self._member = Member(self._journal, self._primary.vote, self._timing, automatic=self._automatic)
+        self._mirroring = {mirror.backend: self._mirroring_of(mirror) for mirror in bucket.mirrors}
+        follow = [self._mirroring[mirror.backend].follow for mirror in bucket.mirrors if mirror.mode == "sync"]
+        storages = Storages(self._primary, self._fallback, self._mirrors, bucket.stale_reads, follow)
+        self.storage = Replicated(name, storages, self._journal, self._member, self._timing)
+
+    @asynccontextmanager
+    async def running(self, *, first: bool) -> AsyncIterator[None]:
+        """Work in the background. `first` does what one process of a host is enough for."""
+        await self._member.beat()
+        tasks = [asyncio.create_task(work) for work in self._work(first=first)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._journal.drained(), LAST_WORDS)
+
+    def _work(self, *, first: bool) -> Sequence[Coroutine[None, None, None]]:
+        storages = [self._primary, *([self._fallback] if self._fallback else []), *self._mirrors.values()]
+        work = [self._member.run(), *(storage.run() for storage in storages)]
+        if self._fallback:
+            work.append(Healer(self._journal, self._primary, self._fallback, self._timing).run())
+        if self._fallback and first:
+            work.append(Ground(self._primary, self._fallback, self._buckets).run())
+        for target, mirror in self._mirrors.items():
+            work.append(self._mirroring[target].run())
+            if first:
+                work.append(Keeping(mirror, self._protect[target]).run(self._buckets))
+                work.append(Baseline(self._journal, target, self._primary, mirror, self._buckets).run())
+        if first:
+            work.append(Measure(self._journal).run())
+        named = {storage.name: storage for storage in storages}
+        work.append(Sweeper(self._journal, named, self._timing).run())
+        return work
+
+    def _mirroring_of(self, mirror: Mirror) -> Mirroring:
+        return Mirroring(
+            self._journal,
+            mirror.backend,
+            self._timing,
+            primary=self._primary,
+            fallback=self._fallback,
+            mirror=self._mirrors[mirror.backend],
+            protect=mirror.protect,
+        )
+
+    async def _buckets(self) -> Sequence[str]:
+        if self._name != EVERY_OTHER:
+            return [self._name]
+        return [info.name for info in await self._primary.list_buckets() if info.name not in self._config.buckets]
+
+
+def placed(bucket: str, where: Elsewhere, backends: Mapping[str, Backend]) -> Backend:
+    """Return a backend in which the bucket has its name here."""
+    if not (where.name or where.prefix):
+        return backends[where.backend]
+    return Rename(backends[where.backend], {bucket: Place(where.name or bucket, where.prefix)})
+
+
+def timing_of(config: Config, bucket: Bucket) -> Timing:
+    """Return how long is waited for what, given what the storages of a bucket are."""
+    said = config.replication
+    types = {config.backends[where.backend].type for where in (bucket, *bucket.copies.values())}
+    hold = max(HOLD.get(kind, LONGEST_HOLD) for kind in types) if said.hold is None else said.hold
+    timing = Timing(down_after=said.down_after, up_after=said.up_after, hold=hold)
+    return (
+        replace(timing, lease=LEASE_ON_ONE_HOST, poll=LEASE_ON_ONE_HOST / 4)
+        if config.state.startswith("sqlite")
+        else timing
+    )

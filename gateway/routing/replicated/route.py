@@ -1,0 +1,84 @@
+"""What all that is done to a replicated bucket shares: its storages, and the rules by which one is chosen."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.errors import InternalError, ServiceUnavailable
+from gateway.replication.journal import Journal
+from gateway.replication.member import Member
+from gateway.replication.records import Look, Mode, Timing
+from gateway.routing.replicated.answers import refused, unavailable
+from gateway.storage import Address, Backend
+
+NO_ANSWER: Final = (ServiceUnavailable, InternalError)
+Follow = Callable[[Address], Awaitable[None]]
+_NORMAL: Final = Look(Mode.NORMAL, None, frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Storages:
+    """Where the objects of a route are. All take the gateway's names of buckets.
+
+    `stale_reads`: while the primary is down, a mirror may answer that lacks newer writes, though never with "not
+    found". `follow`: what a write to the primary waits for before it is acknowledged, each for a mirror that is to hold
+    it then; they raise S3Errors.
+    """
+
+    primary: Backend
+    fallback: Backend | None = None
+    mirrors: Mapping[str, Backend] = field(default_factory=dict)
+    stale_reads: bool = False
+    follow: Sequence[Follow] = ()
+
+
+class Route:
+    """The rules that reading, writing and listing ask."""
+
+    def __init__(self, name: str, storages: Storages, journal: Journal, member: Member, timing: Timing) -> None:
+        self.name = name
+        self.primary = storages.primary
+        self.mirrors = storages.mirrors
+        self.stale_reads, self.follow = storages.stale_reads, storages.follow
+        self.journal, self.member, self.timing = journal, member, timing
+        self._fallback = storages.fallback
+        self._prepared: set[str] = set()
+
+    @property
+    def fallback(self) -> Backend:
+        """The storage that is written while the primary is down. Raises: ServiceUnavailable, if there is none."""
+        if self._fallback is None:
+            raise unavailable()
+        return self._fallback
+
+    @property
+    def deputies(self) -> Sequence[Backend]:
+        """The storages that tell of buckets while the primary is down: all that a bucket's labels are kept on."""
+        return [self._fallback] if self._fallback else list(self.mirrors.values())
+
+    async def mode(self, bucket: str) -> Mode:
+        """Return the mode, without asking the journal while NORMAL is certain."""
+        return (await self.look(Address(bucket))).mode
+
+    async def look(self, at: Address) -> Look:
+        """Return what decides where a key is read and written; what is dirty only where the journal was asked."""
+        if self.member.mode is Mode.NORMAL:
+            return _NORMAL
+        return await self.look_anew(at)
+
+    async def look_anew(self, at: Address) -> Look:
+        """As `look`, by the journal's word."""
+        with refused():
+            return await self.journal.look(at)
+
+    def is_on_fallback(self, look: Look) -> bool:
+        """Say where a key is to be written: a key that the primary lacks is the healer's there, and nobody else's."""
+        return look.mode is Mode.FAILOVER or (look.mode is Mode.HEALING and look.row is not None)
+
+    def clean(self, look: Look) -> Sequence[str]:
+        """Return the mirrors that hold the newest state of a key for sure."""
+        return [name for name in self.mirrors if name not in look.dirty]
+
+    async def may_write_primary(self, at: Address, term: int) -> bool:
+        """Say whether the primary may be written now, all but the last bytes being there."""
+        return await self.member.may_write(at, term)

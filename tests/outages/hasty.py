@@ -1,0 +1,34 @@
+"""The gateway with short pauses, so that an outage and its end take seconds: `python hasty.py serve --config …`."""
+
+from functools import partial
+
+from gateway import routes
+from gateway.cli import main
+from gateway.replication import baseline, breaker, healer, measure, mirroring
+from gateway.replication.records import Timing
+from gateway.routing import breaking
+
+
+def hurry() -> None:
+    breaker.FIRST_PAUSE, breaker.LONGEST_PAUSE = 0.2, 0.5
+    breaking.PROBING, breaking.IDLE = 0.1, 0.5
+    baseline.AGAIN = measure.EVERY = 0.2
+    healer.IDLE = mirroring.IDLE = 0.1
+    routes.ON_ONE_HOST = {}
+    routes.Timing = partial(
+        Timing,
+        lease=0.8,
+        poll=0.2,
+        node_lease=3.0,
+        sweep_every=0.3,
+        worker_lease=3.0,
+        worker_margin=1.0,
+        backoff=0.1,
+        backoff_limit=0.5,
+        dead_after=0.3,
+    )
+
+
+if __name__ == "__main__":
+    hurry()
+    main()

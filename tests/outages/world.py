@@ -1,0 +1,279 @@
+"""A gateway with a replicated bucket, each storage behind it, and the ways to them, on which anything can happen.
+
+One more gateway is the server of all that is far away: the buckets `primary`, `fallback` and `mirror` of it are three
+storages, each with a way of its own.
+"""
+
+import asyncio
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+
+from tests.clients.files import hashes
+from tests.faults.proxy import Fault, Remote, proxying
+from tests.gateway_process import GatewayProcess, running
+
+HASTY = (sys.executable, str(Path(__file__).with_name("hasty.py")))
+PATIENCE_S = 60
+ACCOUNT = {"access_key": "FARKEY", "secret_key": "far-secret-key"}
+BUCKET = "media"
+PLACES = ("primary", "fallback", "mirror")
+MODES = ("NORMAL", "FAILOVER", "HEALING")
+LEFTOVERS = ("key_state", "task", "op", "trash")  # the tables that are empty when all is where it belongs
+HASTE = {"down_after": "0.5s", "up_after": "0.5s", "hold": "0.5s"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client was told; status 0: nothing. `reached`: there was somebody to ask."""
+
+    status: int
+    code: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    said: Mapping[str, Any] = field(default_factory=dict)
+    reached: bool = True
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether it is certain that nothing was done."""
+        is_told = self.headers.get("x-gw-applied") == "no" and "retry-after" in self.headers
+        return (self.status == 503 and is_told) or not self.reached
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client of the bucket that repeats nothing and raises nothing."""
+
+    boto: Any
+
+    def put(self, key: str, body: bytes, **options: Any) -> Answer:
+        return self.ask("put_object", Key=key, Body=body, **options)
+
+    def get(self, key: str) -> Answer:
+        return self.ask("get_object", Key=key)
+
+    def delete(self, key: str) -> Answer:
+        return self.ask("delete_object", Key=key)
+
+    def listing(self, **options: Any) -> set[str] | None:
+        """Return the keys, None where nobody could tell."""
+        answer = self.ask("list_objects_v2", **options)
+        return {entry["Key"] for entry in answer.said.get("Contents", ())} if answer.ok else None
+
+    def ask(self, call: str, **said: Any) -> Answer:
+        try:
+            answer = getattr(self.boto, call)(Bucket=BUCKET, **said)
+            body = answer["Body"].read() if "Body" in answer else b""
+        except ClientError as error:
+            answer, body = error.response, b""
+        except EndpointConnectionError:
+            return Answer(0, reached=False)
+        except BotoCoreError:
+            return Answer(0)
+        about = answer["ResponseMetadata"]
+        return Answer(
+            about["HTTPStatusCode"], answer.get("Error", {}).get("Code", ""), about["HTTPHeaders"], body, answer
+        )
+
+
+@dataclass
+class World:
+    """All of it. `ways` lead from the first gateway to each place; `others` are those of further gateways."""
+
+    far: GatewayProcess
+    gateways: Sequence[GatewayProcess]
+    ways: Mapping[str, Remote]
+    others: Sequence[Mapping[str, Remote]]
+    state: str
+
+    def __post_init__(self) -> None:
+        self.client = self.client_of(0)
+        self._is_down: set[str] = set()
+
+    @property
+    def gateway(self) -> GatewayProcess:
+        return self.gateways[0]
+
+    def client_of(self, number: int) -> Client:
+        return Client(self.gateways[number].client(read_timeout=PATIENCE_S))
+
+    def stored(self, place: str) -> Mapping[str, str]:
+        """Return what a place holds, by its own word: the SHA-256 of each object that clients may see."""
+        return {key: sha256 for key, sha256 in self._files(place).items() if not key.startswith(".gw/")}
+
+    def staged(self) -> set[str]:
+        return {key for key in self._files("fallback") if key.startswith(".gw/stage/")}
+
+    def _files(self, place: str) -> Mapping[str, str]:
+        return hashes(self.far.objects / place)
+
+    # --- what the journal says ---
+
+    def mode(self) -> str:
+        [[mode]] = self.query("select mode from route") or [[0]]
+        return MODES[mode]
+
+    def left(self) -> Mapping[str, int]:
+        """Return how much is written down of which kind."""
+        return {table: self.query(f"select count(*) from {table}")[0][0] for table in LEFTOVERS}
+
+    def query(self, question: str) -> list[Any]:
+        if self.state.startswith("sqlite"):
+            with closing(sqlite3.connect(self.state.removeprefix("sqlite:///"), timeout=PATIENCE_S)) as database:
+                return database.execute(question).fetchall()
+        return asyncio.run(_ask_postgres(self.state, question))
+
+    # --- waiting ---
+
+    def down(self, place: str = "primary") -> None:
+        """Refuse connections, and reset those that are open."""
+        self.ways[place].down()
+        self._is_down.add(place)
+
+    def up(self, place: str = "primary", fault: Fault | None = None) -> None:
+        """Let through again what a fault does not keep."""
+        self.ways[place].release()
+        self.ways[place].set(fault or Fault())
+        if place in self._is_down:
+            self._is_down.discard(place)
+            self.ways[place].up()
+
+    def clear(self) -> None:
+        """Have everything as it was in the beginning, by way of the gateway itself."""
+        for place in PLACES:
+            self.up(place)
+        for upload in self.client.ask("list_multipart_uploads").said.get("Uploads", ()):
+            self.client.ask("abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"])
+        for key in set(self.stored("primary")) | set(self.stored("mirror")) | self.rows():
+            eventually(lambda key=key: self.client.delete(key).ok)
+        self.check_settled({})
+
+    def rows(self) -> set[str]:
+        """Return the keys that the primary lacks."""
+        return {bytes(key).decode() for [key] in self.query("select key from key_state")}
+
+    def await_mode(self, *modes: str) -> None:
+        eventually(lambda: self.mode() in modes, lambda: f"{self.mode()}, {self.left()}")
+
+    def fail_over(self) -> None:
+        """Take the primary away, and return when the gateway does without it."""
+        self.down()
+        eventually(lambda: self.client.delete("nothing").ok)
+        self.await_mode("FAILOVER")
+
+    def await_baseline(self) -> None:
+        """Return when the mirror is known to have everything."""
+        eventually(lambda: self.query("select baseline from replica") == [("complete",)] and self.is_settled())
+
+    def is_settled(self) -> bool:
+        return self.mode() == "NORMAL" and not any(self.left().values())
+
+    def await_settled(self) -> None:
+        """Return when all is where it belongs. Nothing but a bug lets that never happen."""
+        eventually(self.is_settled, lambda: f"{self.mode()}, {self.left()}\n{self.gateway.log[-3000:]}")
+
+    def check_settled(self, expected: Mapping[str, str]) -> None:
+        """Check that every place holds this and nothing else, once all is settled."""
+        self.await_settled()
+        assert self.stored("primary") == expected
+        assert self.stored("mirror") == expected
+        assert self.staged() == set()
+
+
+@contextmanager
+def outages(
+    folder: Path,
+    *,
+    gateways: int = 1,
+    states: Sequence[str] = (),
+    before: Mapping[str, bytes] | None = None,
+    timeout: str = "5s",
+    **replication: str,
+) -> Iterator[World]:
+    """Start everything. `before`: what the primary holds already; `states`: one for all gateways, or one for each."""
+    with ExitStack() as started:
+        far = GatewayProcess(folder / "far", **ACCOUNT, extra=QUIET)
+        for name in PLACES:
+            (far.objects / name).mkdir()
+        started.enter_context(running(far))
+        for key, body in (before or {}).items():
+            far.client().put_object(Bucket="primary", Key=key, Body=body)
+        states = states or [f"sqlite:///{folder}/state.db"]
+        ways = [{place: started.enter_context(proxying(far.port)) for place in PLACES} for _ in range(gateways)]
+        settings = {"replication": HASTE | replication, **QUIET}
+        routes = {BUCKET: ROUTE}
+        found = [
+            GatewayProcess(
+                folder / f"gateway{number}",
+                extra={
+                    **settings,
+                    "state": states[number % len(states)],
+                    "backends": {place: _backend(way, timeout) for place, way in own.items()},
+                    "buckets": routes,
+                },
+                program=HASTY,
+            )
+            for number, own in enumerate(ways)
+        ]
+        for gateway in found:
+            started.enter_context(running(gateway))
+        world = World(far, found, ways[0], ways[1:], states[-1])
+        yield world
+
+
+QUIET = {"log": {"level": "warning", "format": "json"}}
+ROUTE = {
+    "backend": "primary",
+    "name": "primary",
+    "fallback": {"backend": "fallback", "name": "fallback"},
+    "mirrors": [{"backend": "mirror", "name": "mirror"}],
+}
+
+
+def _backend(way: Remote, timeout: str) -> Mapping[str, Any]:
+    return {
+        "type": "s3",
+        "endpoint": f"http://127.0.0.1:{way.port}",
+        "dialect": "aws",
+        "addressing": "path",
+        "connect_timeout": "3s",
+        "answer_timeout": timeout,
+        "stall_timeout": timeout,
+        **ACCOUNT,
+    }
+
+
+def eventually(holds: Callable[[], object], say: Callable[[], object] = lambda: "") -> None:
+    """Return when something holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, say()
+        time.sleep(0.02)
+
+
+def all_at_once(acts: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Do things in threads of their own, and return what they return."""
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return [act.result() for act in [pool.submit(act) for act in acts]]
+
+
+async def _ask_postgres(url: str, question: str) -> list[Any]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(question)]
+    finally:
+        await connection.close()
