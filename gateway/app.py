@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from socket import socket
@@ -22,7 +22,6 @@ from gateway.doctor.examine import Patient, as_json, examine
 from gateway.errors import S3Error
 from gateway.message import Owner
 from gateway.operations.service import Service
-from gateway.routes import replicated_routes
 from gateway.routing.observe import Observe
 from gateway.routing.place import Place
 from gateway.routing.private import Private
@@ -76,7 +75,7 @@ async def build(config: Config, worker: int = 0) -> AsyncIterator[Gateway]:
         opened_backends = await open_backends(config, opened)
         backends = {name: Observe(backend) for name, backend in opened_backends.items()}
         shown = {name: _shown(config, name, backend) for name, backend in backends.items()}
-        replicated = await opened.enter_async_context(replicated_routes(config, backends, worker))
+        replicated = await opened.enter_async_context(_replicated(config, backends, worker))
         routes = {name: shown[bucket.backend] for name, bucket in config.buckets.items()} | {**replicated}
         storage = _routed(config, routes)
         service = Service(storage, config.region, _keeps_acls(config))
@@ -143,6 +142,16 @@ def keys_of(config: Config) -> Mapping[str, Key]:
         )
         for key in config.keys
     }
+
+
+def _replicated(
+    config: Config, backends: Mapping[str, Backend], worker: int
+) -> AbstractAsyncContextManager[Mapping[str, Backend]]:
+    if not any(bucket.copies for bucket in config.buckets.values()):
+        return nullcontext({})
+    from gateway.routes import replicated_routes  # noqa: PLC0415  the libraries of databases take time and memory
+
+    return replicated_routes(config, backends, worker)
 
 
 def _routed(config: Config, routes: Mapping[str, Backend]) -> Backend:
