@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from gateway import metrics
 from gateway.operations.table import SUPPORTED
 from gateway.routing.observe import AMBIGUOUS, CLIENT_ERROR, FAILURE, OK, THROTTLE, Observe
-from gateway.server.observe import AUTHENTICATION
+from gateway.server.audit import AUTHENTICATION
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
