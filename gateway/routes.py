@@ -127,7 +127,7 @@ class _Route:
         if self._fallback:
             work.append(Healer(self._journal, self._primary, self._fallback, self._timing).run())
         if self._fallback and first:
-            work.append(Ground(self._primary, self._fallback, self._buckets).run())
+            work.append(Ground(self._journal, self._primary, self._fallback, self._buckets).run())
         for target, mirror in self._mirrors.items():
             work.append(self._mirroring[target].run())
             if first:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.gateway_process import free_port
+
 PIECE: Final = 64 * 1024
 PATIENCE_S: Final = 30
 NO_LINGER: Final = struct.pack("ii", 1, 0)  # closing sends a reset then
@@ -191,7 +193,7 @@ class Remote:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.proxy = Proxy(upstream)
+        self.proxy = Proxy(upstream, port=free_port())  # while it is down, nobody else gets it
         self.up()
 
     @property
