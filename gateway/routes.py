@@ -120,9 +120,11 @@ class _Route:
             await asyncio.gather(*tasks, return_exceptions=True)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._journal.drained(), LAST_WORDS)
+            for storage in self._storages():
+                storage.close()
 
     def _work(self, *, first: bool) -> Sequence[Coroutine[None, None, None]]:
-        storages = [self._primary, *([self._fallback] if self._fallback else []), *self._mirrors.values()]
+        storages = self._storages()
         work = [self._member.run(), *(storage.run() for storage in storages)]
         if self._fallback:
             work.append(Healer(self._journal, self._primary, self._fallback, self._timing).run())
@@ -138,6 +140,9 @@ class _Route:
         named = {storage.name: storage for storage in storages}
         work.append(Sweeper(self._journal, named, self._timing).run())
         return work
+
+    def _storages(self) -> Sequence[Breaking]:
+        return [self._primary, *([self._fallback] if self._fallback else []), *self._mirrors.values()]
 
     def _mirroring_of(self, mirror: Mirror) -> Mirroring:
         return Mirroring(
