@@ -58,6 +58,7 @@ from gateway.replication.reporting import Report
 from gateway.replication.rows import Terms
 from gateway.replication.rules import Rules
 from gateway.replication.scope import Scope, in_range
+from gateway.replication.together import Together
 from gateway.state.schema import OPS, ROWS, TASKS
 from gateway.state.store import StateUnavailable, Store, Transaction
 from gateway.storage import Address, ObjectInfo, UploadQuery
@@ -85,6 +86,7 @@ class Journal:
         self._begun: set[str] = set()
         self._settled: deque[Settlement] = deque()
         self._settling: asyncio.Task[None] | None = None
+        self._healed = Together(lambda reports: self._run(rows.healed, reports))
 
     def rules(self, timing: Timing) -> Rules:
         """Return what the transactions ask before they decide."""
@@ -235,7 +237,7 @@ class Journal:
 
     async def healed(self, claim: Claim, outcome: Outcome, error: str = "") -> bool:
         """Say how the write went, and learn whether that row is done: if not, it will be claimed again."""
-        return await self._run(rows.healed, claim, outcome, error)
+        return await self._healed.ask(rows.Report(claim, outcome, error))
 
     # --- mirroring ---
 
