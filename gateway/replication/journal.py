@@ -86,7 +86,7 @@ class Journal:
         self._begun: set[str] = set()
         self._settled: deque[Settlement] = deque()
         self._settling: asyncio.Task[None] | None = None
-        self._healed = Together(lambda reports: self._run(rows.healed, reports))
+        self._healed: Together[rows.Report, bool] = Together(lambda reports: self._run(rows.healed, reports))
 
     def rules(self, timing: Timing) -> Rules:
         """Return what the transactions ask before they decide."""
