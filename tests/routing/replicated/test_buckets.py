@@ -33,6 +33,15 @@ async def test_a_bucket_is_made_though_a_mirror_is_down(world):
         await world.storage.create_bucket("new", {})
 
 
+async def test_a_mirror_that_was_down_when_a_bucket_was_made_gets_it_with_the_first_object(world):
+    world.mirror.fails(Fault.REFUSES)
+    await world.storage.create_bucket("new", {"owner": "alice"})
+    world.mirror.works()
+    await put(world.storage, Address("new", "key"))
+    await world.mirrored()
+    assert (await world.mirror.inner.head_bucket("new")).labels == {"owner": "alice"}
+
+
 async def test_during_an_outage_buckets_stay_as_they_are(world):
     await world.fail()
     world.primary.works()
