@@ -35,6 +35,12 @@ class Inventory:
         missing = await self._read(buckets.missing, wanted)
         if missing:
             await self._run(buckets.know, missing)
+        if all_:
+            await self.remain(names)
+
+    async def remain(self, names: Sequence[str]) -> None:
+        """Say that the primary has buckets, by its own word: none is going any more that was to go a while ago."""
+        await self._run(buckets.remain, names)
 
     async def intend(self, bucket: str) -> Intent:
         """Write down that the primary may have a bucket, before it is asked to make it; not if it is a new one."""
@@ -44,6 +50,18 @@ class Inventory:
         """Take that back, the primary having certainly refused."""
         if intent.is_first:
             await self._run(buckets.withdraw, intent)
+
+    async def leave(self, bucket: str) -> Intent:
+        """Write down that the primary may have a bucket no more, before it is asked to delete it."""
+        return await self._run(buckets.leave, bucket)
+
+    async def stay(self, intent: Intent) -> None:
+        """Take that back, the primary having certainly refused."""
+        await self._run(buckets.stay, intent)
+
+    async def left(self, intent: Intent) -> None:
+        """Say that the primary has deleted a bucket, and have the fallback's deleted."""
+        await self._run(buckets.left, intent)
 
     async def fade(self, names: Sequence[str]) -> None:
         """Forget buckets that the primary was found to lack, those that it may yet get excepted."""

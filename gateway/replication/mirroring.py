@@ -177,10 +177,7 @@ class Mirroring:
     async def _make(self, bucket: str) -> None:
         """Make a bucket that the mirror lacks, because it did not answer when all others were told of it."""
         found = await self._journal.buckets.find(bucket)
-        if found and found.presence.is_new:
-            labels = found.labels
-        else:
-            labels = (await self._primary.head_bucket(bucket)).labels
+        labels = found.labels if found and found.presence.is_new else (await self._primary.head_bucket(bucket)).labels
         with suppress(BucketAlreadyExists):
             await self._mirror.create_bucket(bucket, labels)
 

@@ -57,7 +57,8 @@ class Presence(IntEnum):
     KNOWN = 1  # it has, or may have it
     NEW = 2  # the bucket was made while the primary was down, which therefore lacks it and all that is in it
     COMING = 3  # as NEW, but it is being made at the primary: there it may be by now, empty
-    ABSENT = 4  # all buckets of the primary were told of, and this one was not
+    GOING = 4  # it is being deleted at the primary, or was: it may be there, but nobody else may tell of it
+    ABSENT = 5  # all buckets of the primary were told of, and this one was not
 
     @property
     def is_new(self) -> bool:

@@ -8,7 +8,7 @@ from gateway.errors import InternalError, NoSuchBucket, ServiceUnavailable
 from gateway.replication.journal import Journal
 from gateway.replication.member import Member
 from gateway.replication.records import Look, Mode, Presence, Timing
-from gateway.routing.replicated.answers import refused, unavailable
+from gateway.routing.replicated.answers import not_current, refused, unavailable
 from gateway.storage import Address, Backend
 
 NO_ANSWER: Final = (ServiceUnavailable, InternalError)
@@ -72,6 +72,8 @@ class Route:
             look = await self.journal.look(at)
         if look.mode is Mode.FAILOVER and look.presence is Presence.ABSENT:
             raise NoSuchBucket(BucketName=at.bucket)
+        if look.mode is Mode.FAILOVER and look.presence is Presence.GOING:
+            raise not_current()
         return look
 
     def is_on_primary(self, look: Look) -> bool:
