@@ -197,6 +197,19 @@ def drop(tx: Transaction, scope: Scope, bucket: str) -> bool:
 # --- when it is back ---
 
 
+def homeless(tx: Transaction, scope: Scope) -> Sequence[str]:
+    """Return the buckets of rows of which nothing is written down: a database was lost that knew them."""
+    known = exists().where(BUCKETS.c.route == scope.route, BUCKETS.c.name == ROWS.c.bucket)
+    found = select(ROWS.c.bucket).where(ROWS.c.route == scope.route, ~ROWS.c.deleted, ~known).distinct()
+    return tx.connection.scalars(found).all()
+
+
+def adopt(tx: Transaction, scope: Scope, bucket: str, labels: Mapping[str, str]) -> None:
+    """Take a bucket that the primary lacks for one that was made while it was down."""
+    values = _values(tx, scope, bucket, Presence.NEW, labels)
+    tx.connection.execute(upsert(tx.connection.dialect.name, BUCKETS, _KEY), values)
+
+
 def lacking(tx: Transaction, scope: Scope) -> int:
     """Return how many buckets the primary lacks."""
     new = select(func.count()).where(BUCKETS.c.route == scope.route, is_new())

@@ -70,6 +70,14 @@ class Inventory:
 
     # --- new ones ---
 
+    async def homeless(self) -> Sequence[str]:
+        """Return buckets of which nothing is written down although the primary lacks what was written there."""
+        return await self._read(buckets.homeless)
+
+    async def adopt(self, bucket: str, labels: Mapping[str, str]) -> None:
+        """Take a bucket that the primary lacks for a new one."""
+        await self._run(buckets.adopt, bucket, labels)
+
     async def make(self, bucket: str, labels: Mapping[str, str]) -> None:
         """Make a bucket that the primary certainly lacks, in FAILOVER.
 

@@ -28,6 +28,7 @@ from gateway.replication import (
 )
 from gateway.replication.inventory import Inventory
 from gateway.replication.ops import Settlement
+from gateway.replication.past import Past
 from gateway.replication.records import (
     UNSET,
     Baseline,
@@ -82,6 +83,7 @@ class Journal:
     ) -> None:
         self._store, self._timing = store, timing
         self._scope = Scope(route, node, tuple(targets), fallback, self.rules(timing))
+        self.past = Past(store, self._scope)
         self.buckets = Inventory(store, self._scope)
         self._begun: set[str] = set()
         self._settled: deque[Settlement] = deque()
@@ -200,10 +202,11 @@ class Journal:
         self._begun.discard(op.id)
         return row
 
-    async def bury(self, ats: Sequence[Address], conditions: Conditions = ANY_STATE, known: Known = UNSET) -> None:
-        """Make absence the newest state of keys, all or none. Raises as `commit` does."""
-        if ats:
-            await self._run(rows.bury, ats, Terms(conditions, known))
+    async def bury(
+        self, ats: Sequence[Address], conditions: Conditions = ANY_STATE, known: Known = UNSET
+    ) -> Sequence[Row]:
+        """Make absence the newest state of keys, all or none, and return it. Raises as `commit` does."""
+        return await self._run(rows.bury, ats, Terms(conditions, known)) if ats else ()
 
     # --- listings and buckets ---
 

@@ -1,6 +1,7 @@
 """The newest states of keys that the primary lacks."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row as Found
@@ -92,19 +93,20 @@ def commit(tx: Transaction, scope: Scope, op: Op, info: ObjectInfo, terms: Terms
         raise NoSuchUpload
     old = _find_to_replace(tx, scope, op.at)
     _decide(op.at, old, ground, terms)
-    row = _put(tx, scope, Row(op.at, tx.gens(1)[0], op.staged, info), old)
+    row = put(tx, scope, Row(op.at, tx.gens(1)[0], op.staged, info), old)
     tasks.touch(tx, scope, [tasks.Touch(op.at, Kind.PUT, tx.now, encode(info), info.size)])
     return row
 
 
-def bury(tx: Transaction, scope: Scope, ats: Sequence[Address], terms: Terms) -> None:
+def bury(tx: Transaction, scope: Scope, ats: Sequence[Address], terms: Terms) -> Sequence[Row]:
     """Make absence the newest state of keys."""
-    ground = _enter(tx, scope, ats)
+    ground, buried = _enter(tx, scope, ats), list[Row]()
     for at, gen in zip(ats, tx.gens(len(ats)), strict=True):
         old = _find_to_replace(tx, scope, at)
         _decide(at, old, ground, terms)
-        _put(tx, scope, Row(at, gen, "", None), old)
+        buried.append(put(tx, scope, Row(at, gen, "", None), old))
     tasks.touch(tx, scope, [tasks.Touch(at, Kind.DELETE, tx.now, "") for at in ats])
+    return buried
 
 
 def claim(tx: Transaction, scope: Scope, limit: int, deadline: float) -> Sequence[Claim]:
@@ -116,8 +118,11 @@ def claim(tx: Transaction, scope: Scope, limit: int, deadline: float) -> Sequenc
     for deleted in (True, False):
         if len(found) < limit:
             found += tx.connection.execute(_due(scope, tx.now, limit - len(found), deleted=deleted))
-    claims = [_claimed(row, tx.now, deadline) for row in found]
     taints = [scope.rules.takeover(tx.now) if row.token else row.taint_until for row in found]
+    claims = [
+        replace(_claimed(row, tx.now, deadline), counts=scope.rules.counts(taint, tx.now))
+        for row, taint in zip(found, taints, strict=True)
+    ]
     _lease(tx, scope, claims, taints)
     return claims
 
@@ -227,7 +232,7 @@ def _decide(at: Address, old: Row | None, ground: _Ground, terms: Terms) -> None
         terms.conditions.check_write(at.key, terms.known)
 
 
-def _put(tx: Transaction, scope: Scope, row: Row, old: Row | None) -> Row:
+def put(tx: Transaction, scope: Scope, row: Row, old: Row | None) -> Row:
     """Write a row, and let the staged object go that it replaces."""
     values: dict[str, Any] = {
         "gen": row.gen,

@@ -22,7 +22,7 @@ class Rules:
 
     def is_open(self, mode: Mode, effective: float, now: float) -> bool:
         """Whether what is on the fallback may become the newest state."""
-        return mode is not Mode.NORMAL and effective <= now
+        return mode in {Mode.FAILOVER, Mode.HEALING} and effective <= now
 
     def may_return(self, *, rows_left: bool) -> bool:
         """Whether HEALING is over: while the primary lacks one key, it does not answer for that."""

@@ -212,5 +212,16 @@ TRASH: Final = Table(
 )
 Index("trash_due", TRASH.c.route, TRASH.c.due)
 
+LINEAGES: Final = Table(
+    "lineage",
+    SHARED,
+    _text("route", primary_key=True),
+    _text("id"),  # "": the storages tell of another database than this
+    Column("number", BigInteger, nullable=False),
+    Column("gen", BigInteger, nullable=False),
+    Column("floor", BigInteger, nullable=False),
+    **_KEYED,
+)
+
 COUNTER: Final = Table("counter", HOST, Column("gen", BigInteger, nullable=False))
 CLOCK: Final = Table("clock", HOST, _text("boot", primary_key=True), _moment("origin"))
