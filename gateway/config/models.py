@@ -308,6 +308,7 @@ class Config(Section):
     uploads: Uploads = Uploads()
     limits: Limits = Limits()
     log: Log = Log()
+    traces: bool = False
 
     @property
     def worker_count(self) -> int:
