@@ -32,7 +32,8 @@ fuzz: setup  ## attack a gateway for some minutes (FUZZ_EXAMPLES=n tries each at
 
 .PHONY: simulate
 simulate: setup  ## run many schedules of failures in virtual time (SIMULATION_SCHEDULES=n of each kind)
-	SIMULATION_SCHEDULES=$${SIMULATION_SCHEDULES:-1000} $(BIN)/pytest -n auto tests/simulation $(ARGS)
+	SIMULATION_SCHEDULES=$${SIMULATION_SCHEDULES:-1000} MODEL_EXAMPLES=$${MODEL_EXAMPLES:-1000} \
+		$(BIN)/pytest -n auto tests/simulation tests/routing/replicated/test_model.py $(ARGS)
 
 .PHONY: faults
 faults: setup  ## cut connections to storages at thousands of places (FAULT_CUTS=n), go through every kind of outage
