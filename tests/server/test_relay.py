@@ -43,10 +43,12 @@ def test_what_the_parent_learns_reaches_children_that_live_and_those_that_are_ye
     pid = os.fork()
     if not pid:
         told = [parent.current, parent.look()]
+        os.write(answers, b"!")
         os.read(go, 1)
         told += [parent.look(), parent.current, parent.look()]
         os.write(answers, repr(told).encode())
         os._exit(0)
+    assert os.read(back, 1) == b"!"
     assert not parent.post(asked=False)
     source.say({"second": "x" * 10_000})
     assert parent.post(asked=False)
