@@ -118,7 +118,9 @@ BRAKED: Final = Gauge(
     multiprocess_mode="livemax",
 )
 HEALED: Final = Counter("gateway_heal_objects", "Keys brought back to the primary.", ["route", "result"])
-MIRRORED: Final = Counter("gateway_mirror_objects", "Keys looked at for a mirror.", ["route", "target", "result"])
+MIRRORED: Final = Counter(
+    "gateway_mirror_objects", "Keys looked at for a mirror, by what was done.", ["route", "target", "result"]
+)
 READS: Final = Counter("gateway_reads_served", "Reads that found something, by where.", ["route", "from"])
 READS_REFUSED: Final = Counter("gateway_reads_refused", "Reads that nobody could answer.", ["route", "reason"])
 BREAKERS: Final = Gauge(

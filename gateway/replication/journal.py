@@ -280,6 +280,10 @@ class Journal:
         """Return for how long targets that are to be in step have been lacking something, in seconds."""
         return await self._read(tasks.behind)
 
+    async def error_of(self, target: str, at: Address) -> str:
+        """Return why a target still lacks a key, "" if nothing is known to be in the way."""
+        return await self._read(tasks.error_of, target, at)
+
     async def dead(self, target: str, limit: int = 1000) -> Sequence[Dead]:
         """Return tasks that were given up."""
         return await self._read(tasks.dead, target, limit)

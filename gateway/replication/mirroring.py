@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from enum import StrEnum
 from typing import Final
 
 import structlog
@@ -13,7 +14,7 @@ from gateway.replication.journal import Journal
 from gateway.replication.keeping import Keeping
 from gateway.replication.lease import Lease
 from gateway.replication.outcome import Braked, name_of, result_of
-from gateway.replication.records import Claim, Kind, Outcome, Timing
+from gateway.replication.records import SOURCE_MISSING, Claim, Kind, Outcome, Timing
 from gateway.storage import Address, Backend, ObjectInfo
 
 log = structlog.get_logger()
@@ -28,7 +29,15 @@ NEXT: Final = 0.02  # seconds between two looks whether that is over
 class SourceMissing(ServiceUnavailable):
     """The primary lacks an object that no client has deleted: a mirror keeps it."""
 
-    code = "ServiceUnavailable"
+    code = SOURCE_MISSING
+
+
+class Done(StrEnum):
+    """What was done at a key."""
+
+    COPIED = "copied"
+    DELETED = "deleted"
+    NOOP = "noop"  # the mirror had it already
 
 
 class Mirroring:
@@ -96,10 +105,10 @@ class Mirroring:
     async def work(self, claim: Claim) -> Outcome:
         """Make the mirror hold what the key is now, and tell the journal what became of it."""
         lease = Lease(self._journal, claim, self._timing)
-        failure, permanent = "", False
+        failure, permanent, done = "", False, Done.NOOP
         async with lease.held():
             try:
-                await self.write(claim, lease)
+                done = await self.write(claim, lease)
                 outcome = Outcome.APPLIED
             except Braked as error:
                 outcome, failure = Outcome.REFUSED, name_of(error)
@@ -112,29 +121,30 @@ class Mirroring:
         except ServiceUnavailable as error:  # the claim is taken over when its lease is over
             log.warning("mirror_not_recorded", target=self._target, key=claim.at.key, error=name_of(error))
             is_done = False
-        metrics.MIRRORED.labels(self._journal.route, self._target, result_of(outcome, is_done=is_done)).inc()
+        result = done.value if is_done else result_of(outcome, is_done=False)
+        metrics.MIRRORED.labels(self._journal.route, self._target, result).inc()
         return outcome
 
-    async def write(self, claim: Claim, lease: Lease) -> None:
+    async def write(self, claim: Claim, lease: Lease) -> Done:
         """Write the mirror. Raises: what the storages raise, Fenced, Braked, SourceMissing."""
-        if claim.row and not claim.row.staged:
-            await self._delete(claim.at, lease)
-        elif claim.row:
-            if self._fallback is None:
-                raise InternalError("A row points to a fallback that is configured no more.")
-            await self._copy(self._fallback, Address(claim.at.bucket, claim.row.staged), claim, lease, claim.row.info)
-        else:
-            await self._follow_primary(claim, lease)
+        if claim.row is None:
+            return await self._follow_primary(claim, lease)
+        if not claim.row.staged:
+            return await self._delete(claim.at, lease)
+        if self._fallback is None:
+            raise InternalError("A row points to a fallback that is configured no more.")
+        staged = Address(claim.at.bucket, claim.row.staged)
+        return await self._copy(self._fallback, staged, claim, lease, claim.row.info)
 
-    async def _follow_primary(self, claim: Claim, lease: Lease) -> None:
+    async def _follow_primary(self, claim: Claim, lease: Lease) -> Done:
         try:
-            await self._copy(self._primary, claim.at, claim, lease)
+            return await self._copy(self._primary, claim.at, claim, lease)
         except NoSuchKey:
             if claim.kind is not Kind.DELETE:
                 await self._miss(claim.at)
-                return
+                return Done.NOOP
             await self._primary.head_bucket(claim.at.bucket)  # with a bucket that is gone, nothing is deleted
-            await self._delete(claim.at, lease)
+            return await self._delete(claim.at, lease)
 
     async def _miss(self, at: Address) -> None:
         """Accept that nothing is there, if the mirror holds nothing either. Raises: SourceMissing."""
@@ -143,12 +153,12 @@ class Mirroring:
 
     async def _copy(
         self, source: Backend, at: Address, claim: Claim, lease: Lease, told: ObjectInfo | None = None
-    ) -> None:
+    ) -> Done:
         """Copy an object as what its storage says of it, or as what is `told` of it."""
         wanted = told or await source.head(at)
         held = await self._held(claim.at, make=True)
         if held and is_copy(held, wanted):
-            return
+            return Done.NOOP
         if held and self._keeping:
             await self._keeping.keep(claim.at, held)
         carriage = Carriage(
@@ -162,6 +172,7 @@ class Mirroring:
         )
         await carriage.run()
         self._made += held is None and claim.kind is not Kind.COPY  # those of a baseline are counted by that
+        return Done.COPIED
 
     async def _held(self, at: Address, *, make: bool = False) -> ObjectInfo | None:
         """Return what the mirror holds. `make`: have the bucket there."""
@@ -181,18 +192,19 @@ class Mirroring:
         with suppress(BucketAlreadyExists):
             await self._mirror.create_bucket(bucket, labels)
 
-    async def _delete(self, at: Address, lease: Lease) -> None:
+    async def _delete(self, at: Address, lease: Lease) -> Done:
         if lease.claim.braked:
             raise Braked
         if self._keeping:
             held = await self._held(at)
             if held is None:
-                return
+                return Done.NOOP
             await self._keeping.keep(at, held)
         await lease.check()
         with suppress(NoSuchBucket):
             await self._mirror.delete(at)
         self._deleted += 1
+        return Done.DELETED
 
     async def _count(self) -> None:
         """Have the journal count what was made and deleted. What it cannot be told now is told the next time."""

@@ -303,6 +303,7 @@ Known = ObjectInfo | None | Unset
 Targets = Sequence[str]
 Lags = Mapping[str, Lag]
 
+SOURCE_MISSING: Final = "SourceMissing"  # the error of a task whose object only the mirror has
 BRAKE: Final = "brake"  # the error of a task whose delete waits for an operator
 
 STAGE: Final = f"{PRIVATE}stage/"

@@ -7,7 +7,7 @@ from sqlalchemy import and_, bindparam, case, func, or_, select, update
 
 from gateway.replication.encoding import decode
 from gateway.replication.records import Baseline, Dead, Dirty, Kind, Lag
-from gateway.replication.scope import Scope, upsert
+from gateway.replication.scope import Scope, at_key, upsert
 from gateway.state.schema import OPS, REPLICAS, TASKS
 from gateway.state.store import Transaction
 from gateway.storage import Address
@@ -62,6 +62,12 @@ def behind(tx: Transaction, scope: Scope) -> dict[str, float]:
     )
     waiting = select(*columns).join(REPLICAS, in_step).where(TASKS.c.route == scope.route, ~TASKS.c.dead)
     return {target: tx.now - since for target, since in tx.connection.execute(waiting.group_by(TASKS.c.target))}
+
+
+def error_of(tx: Transaction, scope: Scope, target: str, at: Address) -> str:
+    """Return what became of the last turn at a key, "" if that did not fail."""
+    error = select(TASKS.c.error).where(at_key(TASKS, scope.route, at), TASKS.c.target == target)
+    return tx.connection.scalar(error) or ""
 
 
 def dead(tx: Transaction, scope: Scope, target: str, limit: int) -> Sequence[Dead]:

@@ -12,6 +12,7 @@ from gateway.errors import NoSuchKey, PreconditionFailed, S3Error, ServiceUnavai
 from gateway.replication.copier import STAMP, is_copy
 from gateway.replication.journal import Journal
 from gateway.replication.outcome import name_of
+from gateway.replication.records import SOURCE_MISSING
 from gateway.replication.walk import Pair, side_by_side
 from gateway.storage import Address, Backend, ObjectInfo
 from gateway.transfer import chunks_of
@@ -137,13 +138,18 @@ class Verify:
                 source = await self._see(self._primary, at)
                 look = await self._journal.look(at)
                 if look.row or self._target in look.dirty:
-                    return Finding(Mark.PENDING, at.key)
+                    return Finding(Mark.PENDING if look.row or source else await self._missing(at), at.key)
                 copy = await self._see(self._mirror, at)
                 if _is_same_state(source, await self._head(at)):
                     return self._judged(at.key, source, copy)
         except S3Error as error:
             return Finding(Mark.ERROR, at.key, name_of(error))
         return Finding(Mark.PENDING, at.key)
+
+    async def _missing(self, at: Address) -> Mark:
+        """Return what a key is that the primary lacks and the mirror may have: there it stays if nobody deleted it."""
+        is_kept = await self._journal.error_of(self._target, at) == SOURCE_MISSING
+        return Mark.EXTRA if is_kept else Mark.PENDING
 
     def _judged(self, key: str, source: _Seen | None, copy: _Seen | None) -> Finding:
         if source and copy:

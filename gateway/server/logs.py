@@ -37,6 +37,7 @@ def configure(form: Format, level: Level) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each start that there is nothing to do
 
 
 def in_console(form: Format) -> bool:

@@ -92,7 +92,7 @@ def lines(done):
 
 def test_status_tells_mode_and_mirrors(in_step, run):
     assert (in_step["bucket"], in_step["primary"], in_step["fallback"]) == ("media", "disk", "spare")
-    assert in_step["unhealed"] == {"objects": 0, "tombstones": 0, "bytes": 0, "oldest": 0.0}
+    assert in_step["unhealed"] == {"objects": 0, "tombstones": 0, "bytes": 0, "oldest": 0.0, "buckets": 0}
     (mirror,) = in_step["mirrors"]
     assert (mirror["backend"], mirror["paused"], mirror["dead"], mirror["dead_keys"]) == ("backup", False, 0, [])
     told = run("mirror", "status").stdout
@@ -180,7 +180,7 @@ def test_metrics_tell_of_the_mirror(in_step, serving):
     assert 'gateway_route_mode{mode="' in found
     assert 'gateway_mirror_baseline_complete{route="media",target="backup"} ' in found
     assert 'gateway_state_up{route="media"} 1.0' in found
-    assert 'gateway_mirror_objects_total{result="done",route="media",target="backup"} ' in found
+    assert 'gateway_mirror_objects_total{result="copied",route="media",target="backup"} ' in found
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 
 from gateway.errors import AccessDenied, InternalError, NoSuchBucket, ServiceUnavailable
 from gateway.replication.copier import unstamped
-from gateway.replication.mirroring import Mirroring
+from gateway.replication.mirroring import Done, Mirroring
 from gateway.replication.outcome import Fenced
 from gateway.replication.records import Kind, Outcome
 from gateway.storage import Address, ReadOptions, WriteOptions
@@ -369,7 +369,27 @@ async def test_a_turn_is_counted_by_its_result(scene, error, outcome):
 
     scene.journal.mirrored = listening
     await scene.put()
-    before = count("failed"), count("done")
+    before = count("failed"), count("noop")
     await scene.worker(Failing).round()
     assert told == [(Kind.PUT, outcome)]
-    assert (count("failed"), count("done")) == (before[0] + 1, before[1])
+    assert (count("failed"), count("noop")) == (before[0] + 1, before[1])
+
+
+async def test_turns_tell_what_was_done(scene):
+    def counted():
+        labels = {"route": "media", "target": TARGET}
+        name = "gateway_mirror_objects_total"
+        return {what: REGISTRY.get_sample_value(name, labels | {"result": what}) or 0 for what in Done}
+
+    before = counted()
+    await scene.put()
+    assert await scene.mirrored()
+    await scene.journal.mark(TARGET, [AT])
+    assert await scene.mirrored()
+    await scene.delete()
+    assert await scene.mirrored()
+    assert {what: count - before[what] for what, count in counted().items()} == {
+        Done.COPIED: 1,
+        Done.NOOP: 1,
+        Done.DELETED: 1,
+    }

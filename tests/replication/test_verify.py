@@ -183,3 +183,11 @@ async def test_what_only_the_mirror_has_is_left_where_it_is(world):
     await check.mend(BUCKET, [])
     await world.mirrored()
     assert (await marks(world))["d"] == "-"
+
+
+async def test_what_the_mirror_keeps_without_a_source_is_extra_and_not_on_its_way(world):
+    await world.primary.inner.delete(Address(BUCKET, "b"))
+    await world.journal.mark("mirror", [Address(BUCKET, "b")])
+    assert await marks(world) == {"a": "=", "b": "~", "c": "="}
+    await world.mirrored()
+    assert await marks(world) == {"a": "=", "b": "-", "c": "="}

@@ -8,7 +8,7 @@ from gateway.errors import ServiceUnavailable
 from gateway.replication.journal import Journal
 from gateway.replication.lease import Lease
 from gateway.replication.member import Member
-from gateway.replication.mirroring import Mirroring
+from gateway.replication.mirroring import Done, Mirroring
 from gateway.replication.records import Claim, Kind, Look, Mode, Op, Outcome
 from gateway.replication.rules import Rules as Numbers
 from gateway.routing.replicated import Replicated
@@ -57,11 +57,11 @@ class _NoGateForRows(Member):
 
 
 class _ErrorIsAbsence(Mirroring):
-    async def _follow_primary(self, claim: Claim, lease: Lease) -> None:
+    async def _follow_primary(self, claim: Claim, lease: Lease) -> Done:
         try:
-            await super()._follow_primary(claim, lease)
+            return await super()._follow_primary(claim, lease)
         except ServiceUnavailable:
-            await self._delete(claim.at, lease)
+            return await self._delete(claim.at, lease)
 
 
 RULES: Final[Mapping[str, Rules]] = {

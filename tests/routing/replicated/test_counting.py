@@ -33,6 +33,7 @@ def counted():
         counted.begin("gateway_reads_refused_total", route="route", reason=reason)
     for result in ("done", "again", "failed"):
         counted.begin("gateway_heal_objects_total", route="route", result=result)
+    for result in ("copied", "deleted", "noop", "again", "failed"):
         counted.begin("gateway_mirror_objects_total", route="route", target="mirror", result=result)
     return counted
 
@@ -101,7 +102,7 @@ async def test_what_workers_do_is_counted_by_how_it_ends(counted):
     await world.heal()
     await world.mirrored()
     assert counted("gateway_heal_objects_total", route="route", result="done") == 1
-    assert counted("gateway_mirror_objects_total", route="route", target="mirror", result="done") == 1
+    assert counted("gateway_mirror_objects_total", route="route", target="mirror", result="copied") == 1
     assert counted("gateway_mirror_objects_total", route="route", target="mirror", result="failed") >= 1
 
 
