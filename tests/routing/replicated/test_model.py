@@ -35,6 +35,7 @@ class Replication(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.model: dict[str, bytes] = {}
+        self.etags: dict[str, str] = {}
         self.mode = Mode.NORMAL
         self.seen: set[Mode] = set()
 
@@ -53,8 +54,7 @@ class Replication(RuleBasedStateMachine):
 
     @rule(key=KEYS, value=VALUES)
     def put(self, key, value):
-        self._do(self.storage.put(at(key), body(value)))
-        self.model[key] = value
+        self._put(key, value, self.storage.put(at(key), body(value)))
 
     @rule(key=KEYS, value=VALUES)
     def create(self, key, value):
@@ -63,36 +63,36 @@ class Replication(RuleBasedStateMachine):
     @rule(key=KEYS, value=VALUES, old=VALUES)
     def replace(self, key, value, old):
         options = WriteOptions(conditions=Conditions(if_match=(etag(old),)))
-        self._put_if(key, value, options, holds=self.model.get(key) == old)
+        self._put_if(key, value, options, holds=self.etags.get(key) == etag(old))
 
     @rule(key=KEYS, value=VALUES)
     def replace_what_is_there(self, key, value):
-        options = WriteOptions(conditions=Conditions(if_match=(etag(self.model.get(key, b"absent")),)))
+        options = WriteOptions(conditions=Conditions(if_match=(self.etags.get(key, "absent"),)))
         self._put_if(key, value, options, holds=key in self.model)
 
     @rule(key=KEYS)
     def delete(self, key):
-        self._do(self.storage.delete(at(key)))
+        self.runner.run(self.storage.delete(at(key)))
         self.model.pop(key, None)
+        self.etags.pop(key, None)
 
     @rule(key=KEYS, values=st.lists(VALUES, min_size=1, max_size=1))
     def upload(self, key, values):
-        self._do(completed(self.storage, at(key), list(enumerate(values, 1))))
-        self.model[key] = b"".join(values)
+        self._put(key, b"".join(values), completed(self.storage, at(key), list(enumerate(values, 1))))
 
     @rule(source=KEYS, key=KEYS)
     def copy(self, source, key):
         there = self.model.get(source)
         try:
             found = self.runner.run(self.storage.head(at(source)))
-            self.runner.run(self.storage.copy(at(source), at(key), WriteOptions(), found.etag))
+            made = self.runner.run(self.storage.copy(at(source), at(key), WriteOptions(), found.etag))
         except NoSuchKey:
             assert there is None
         except ServiceUnavailable:
             assert self.mode is not Mode.NORMAL
         else:
             assert there is not None
-            self.model[key] = there
+            self.model[key], self.etags[key] = there, made.etag
 
     @rule(key=KEYS)
     def get(self, key):
@@ -162,20 +162,20 @@ class Replication(RuleBasedStateMachine):
     def storage(self):
         return self.world.storage
 
-    def _do(self, write):
-        """Have something done that no mode is in the way of."""
-        self.runner.run(write)
+    def _put(self, key, value, write):
+        """Have a key written, which no mode is in the way of."""
+        self.model[key], self.etags[key] = value, self.runner.run(write).etag
 
     def _put_if(self, key, value, options, *, holds):
         try:
-            self.runner.run(self.storage.put(at(key), body(value), options))
+            made = self.runner.run(self.storage.put(at(key), body(value), options))
         except (PreconditionFailed, NoSuchKey):
             assert not holds
         except ServiceUnavailable:
             assert self.mode is not Mode.NORMAL
         else:
             assert holds
-            self.model[key] = value
+            self.model[key], self.etags[key] = value, made.etag
 
     async def _listed(self, query):
         names = []
