@@ -22,7 +22,7 @@ b { font-weight: 600; padding: .1rem .5rem; border-radius: 1rem; color: #fff; ba
 b.good { background: #15803d; } b.fair { background: #b45309; } b.bad { background: #b91c1c; }
 """
 GOOD: Final = {"ready", "reachable", "NORMAL", "answers", "complete"}
-BAD: Final = {"not ready", "unreachable", "FAILOVER", "does not answer"}
+BAD: Final = {"not ready", "unreachable", "FAILOVER", "RECONCILE", "does not answer"}
 STEP: Final = 1024
 MINUTE: Final = 60
 
