@@ -1,4 +1,4 @@
-"""What is to be made of an image, within which limits, and why an image is not transformed: plain values, no decoder."""
+"""What is to be made of an image, within which limits, and why one is not transformed: plain values, no decoder."""
 
 import hashlib
 import json
@@ -88,6 +88,13 @@ def format_of(variant: Variant, kind: str) -> str:
     if variant.format != "keep":
         return variant.format
     return "png" if kind == "gif" else kind
+
+
+class Size(NamedTuple):
+    """Of a picture, in pixels."""
+
+    width: int
+    height: int
 
 
 class Limits(NamedTuple):
