@@ -30,9 +30,11 @@ FAILURES: Final = (
     zlib.error,
 )
 
-# Others than these are worth nothing: nobody reads what a decoder of a stranger's file murmurs.
-warnings.simplefilter("ignore")
-warnings.simplefilter("error", Image.DecompressionBombWarning)  # else what is refused is twice what was set
+
+def set_up() -> None:
+    """Refuse what is larger than it may be; nobody reads the other things that decoders murmur."""
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("error", Image.DecompressionBombWarning)  # else what is refused is twice what was set
 
 
 def opened(data: bytes, kind: str, limits: Limits) -> Image.Image:

@@ -32,7 +32,7 @@ _TURNS: Final[Mapping[int, Image.Transpose]] = MappingProxyType(
     }
 )
 _LYING: Final = frozenset({5, 6, 7, 8})  # orientations in which width and height change places
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class _Source(NamedTuple):
@@ -175,7 +175,7 @@ def _make(path: Path, variant: Variant, how: Plan, stock: _Stock, marks: Marks) 
     except MemoryError:
         return Reason.OUT_OF_MEMORY
     except OSError as error:
-        return Reason.OUT_OF_SPACE if error.errno in _FULL else Reason.NOT_ENCODED
+        return Reason.OUT_OF_SPACE if error.errno in FULL else Reason.NOT_ENCODED
     except decoders.FAILURES:
         return Reason.NOT_ENCODED
     return None

@@ -47,6 +47,11 @@ class Workers:
         for worker in self._workers:
             self._idle.put_nowait(worker)
 
+    @property
+    def folder(self) -> Path:
+        """A folder for what is to be worked on, while the context is open; it goes with all that is in it."""
+        return self._folder
+
     async def __aenter__(self) -> Self:
         self._folder, self._lock = await asyncio.to_thread(_own_folder, self._parent)
         return self

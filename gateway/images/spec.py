@@ -128,6 +128,7 @@ class Reason(StrEnum):
     KILLED = "killed"  # the worker died of it
     OUT_OF_MEMORY = "out_of_memory"
     OUT_OF_SPACE = "out_of_space"  # no room for what is made, or it is larger than any variant may be
+    NOT_READ = "not_read"  # the file with its bytes is not there any more, or cannot be read
     NO_WATERMARK = "no_watermark"  # of a variant: its watermark is missing, or no picture
     NOT_ENCODED = "not_encoded"  # of a variant: its format cannot hold the picture, such as 20 000 pixels in WebP
 
@@ -143,7 +144,7 @@ class Unfit(Exception):  # noqa: N818  not an error of ours: what an image is
     @property
     def passing(self) -> bool:
         """Whether it says more about this machine at this moment than about the image."""
-        return self.reason in {Reason.TIMEOUT, Reason.KILLED, Reason.OUT_OF_SPACE}
+        return self.reason in {Reason.TIMEOUT, Reason.KILLED, Reason.OUT_OF_SPACE, Reason.NOT_READ}
 
 
 class Order(NamedTuple):

@@ -10,8 +10,8 @@ import resource
 import signal
 import sys
 
-from gateway.images import wire
-from gateway.images.pipeline import derive
+from gateway.images import decoders, wire
+from gateway.images.pipeline import FULL, derive
 from gateway.images.spec import Reason, Unfit
 
 _NO_NEW_PRIVILEGES = 38  # PR_SET_NO_NEW_PRIVS of <linux/prctl.h>
@@ -21,6 +21,7 @@ _DESCRIPTORS = 64
 def main() -> None:
     """Work until nobody asks any more."""
     confine(nice=int(sys.argv[1]), memory=int(sys.argv[2]))
+    decoders.set_up()
     for line in sys.stdin.buffer:
         task = wire.read_task(line)
         signal.setitimer(signal.ITIMER_REAL, task.seconds)  # what it does to a process ends it, in a decoder, too
@@ -39,6 +40,8 @@ def work(task: wire.Task) -> bytes:
         return wire.write_unfit(unfit)
     except MemoryError:
         return wire.write_unfit(Unfit(Reason.OUT_OF_MEMORY))
+    except OSError as error:
+        return wire.write_unfit(Unfit(Reason.OUT_OF_SPACE if error.errno in FULL else Reason.NOT_READ))
 
 
 def confine(*, nice: int, memory: int) -> None:
