@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import importlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -78,7 +79,11 @@ async def build(config: Config, worker: int = 0) -> AsyncIterator[Gateway]:
         shown = {name: _shown(config, name, backend) for name, backend in backends.items()}
         replicated = await opened.enter_async_context(replicated_routes(config, backends, worker))
         routes = {name: shown[bucket.backend] for name, bucket in config.buckets.items()} | {**replicated}
-        storage = _routed(config, routes)
+        storage = _routed(routes)
+        if has_images(config):
+            imaging = importlib.import_module("gateway.imaging")
+            storage = await opened.enter_async_context(imaging.imaged(config, storage, worker))
+        storage = _protected(config, storage)
         service = Service(storage, config.region, _keeps_acls(config))
         policy = Policy(storage, public=_is_public(config), keeps_acls=_keeps_acls(config))
         verifier = Verifier(keys_of(config), config.region, sigv2=config.auth.sigv2)
@@ -145,12 +150,20 @@ def keys_of(config: Config) -> Mapping[str, Key]:
     }
 
 
-def _routed(config: Config, routes: Mapping[str, Backend]) -> Backend:
+def _routed(routes: Mapping[str, Backend]) -> Backend:
     named = {name: storage for name, storage in routes.items() if name != EVERY_OTHER}
-    router = Router(named, routes.get(EVERY_OTHER))
+    return Router(named, routes.get(EVERY_OTHER))
+
+
+def _protected(config: Config, storage: Backend) -> Backend:
     if not any(bucket.read_only for bucket in config.buckets.values()):
-        return router
-    return ReadOnly(router, _are(config, lambda bucket: bucket.read_only))
+        return storage
+    return ReadOnly(storage, _are(config, lambda bucket: bucket.read_only))
+
+
+def has_images(config: Config) -> bool:
+    """Say whether anything is made of images: if not, nothing that makes it is so much as imported."""
+    return any(bucket.images for bucket in config.buckets.values())
 
 
 def _shown(config: Config, name: str, backend: Backend) -> Backend:
