@@ -2,11 +2,11 @@
 
 import asyncio
 import hashlib
-import importlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from socket import socket
 from typing import Any, Final
 
@@ -17,13 +17,14 @@ from gateway.auth.policy import Policy
 from gateway.auth.verify import Verifier
 from gateway.backends.registry import BACKENDS
 from gateway.config import Config
+from gateway.config.follow import Follow
 from gateway.config.keyfile import kept_key
 from gateway.config.models import EVERY_OTHER, Bucket, KeyFile, Local
+from gateway.config.models import Backend as BackendSettings
 from gateway.doctor.examine import Patient, as_json, examine
 from gateway.errors import S3Error
 from gateway.message import Owner
 from gateway.operations.service import Service
-from gateway.routes import replicated_routes
 from gateway.routing.observe import Observe
 from gateway.routing.place import Place
 from gateway.routing.private import Private
@@ -39,9 +40,12 @@ from gateway.server.launch import Launch
 from gateway.server.limits import Limits
 from gateway.server.observe import Observer
 from gateway.server.parse import Parser
-from gateway.server.process import Gateway, Plan
+from gateway.server.process import Plan
+from gateway.server.relay import Unchanging, begin_reloads
 from gateway.server.serve import Pipeline
+from gateway.server.succession import Gateway
 from gateway.server.tls import Certificate
+from gateway.sharing import Sharing
 from gateway.storage import Backend
 
 OWNER: Final = Owner(hashlib.sha256(b"s3-gateway").hexdigest(), "gateway")  # whoever no key says otherwise
@@ -52,59 +56,91 @@ NOTHING_PRIVATE: Final = frozenset({"local", "memory"})  # backends in whose buc
 log = structlog.get_logger()
 
 
-def run(config: Config, sockets: Sequence[socket], admin: Sequence[socket], shared: str) -> int:
+def run(config: Config, sockets: Sequence[socket], admin: Sequence[socket], shared: str, file: Path | None) -> int:
     """Serve on bound sockets until told to end; return the exit code. Raises: StartError, KeyFileError.
 
-    `shared` is the folder where the metrics of several workers meet.
+    `shared` is the folder where the metrics of several workers meet, `file` what the configuration follows.
     """
-    logs.configure(config.log.format, config.log.level)
+    board = Board(config.worker_count, config.backends)
+
+    def take(taken: Config) -> None:
+        logs.configure(taken.log.format, taken.log.level)
+        board.add(taken.backends)
+
+    take(config)
+    begin_reloads()
     plan = Plan(
-        build=partial(build, config),
-        board=Board(config.worker_count, list(config.backends)),
+        build=partial(_serving, Sharing()),
+        source=Follow(file, config, take) if file else Unchanging(config),
+        board=board,
         sockets=sockets,
         certificate=Certificate(config.tls.certificate, config.tls.key) if config.tls else None,
-        limits=Limits(**config.limits.model_dump()),
-        drain=config.drain,
-        examine=partial(examined, config),
+        examine=examined,
     )
     return Launch(plan, admin, shared).run()
 
 
 @asynccontextmanager
-async def build(config: Config, worker: int = 0) -> AsyncIterator[Gateway]:
-    """Open the backends and put around them what a request passes; the first worker also does what is done once."""
+async def _serving(sharing: Sharing, config: Config, worker: int) -> AsyncIterator[Gateway]:
+    """Build a gateway, and log as its configuration says from then on."""
+    async with build(config, worker, sharing) as gateway:
+        logs.configure(config.log.format, config.log.level)
+        yield gateway
+
+
+@asynccontextmanager
+async def build(config: Config, worker: int = 0, sharing: Sharing | None = None) -> AsyncIterator[Gateway]:
+    """Open the backends and put around them what a request passes; the first worker also does what is done once.
+
+    What other gateways of this process have open already is shared with them. Raises: StartError, KeyFileError.
+    """
     async with AsyncExitStack() as opened:
-        opened_backends = await open_backends(config, opened)
-        backends = {name: Observe(backend) for name, backend in opened_backends.items()}
+        sharing = sharing or Sharing()
+        backends = await _observed(config, sharing, opened)
         shown = {name: _shown(config, name, backend) for name, backend in backends.items()}
-        replicated = await opened.enter_async_context(replicated_routes(config, backends, worker))
+        replicated = await opened.enter_async_context(_replicated(config, backends, worker, sharing))
         routes = {name: shown[bucket.backend] for name, bucket in config.buckets.items()} | {**replicated}
-        storage = _routed(routes)
-        if has_images(config):
-            imaging = importlib.import_module("gateway.imaging")
-            storage = await opened.enter_async_context(imaging.imaged(config, storage, worker))
-        storage = _protected(config, storage)
+        imaged = await opened.enter_async_context(_imaged(config, _routed(routes), worker, sharing))
+        storage = _protected(config, imaged)
         service = Service(storage, config.region, _keeps_acls(config))
         policy = Policy(storage, public=_is_public(config), keeps_acls=_keeps_acls(config))
         verifier = Verifier(keys_of(config), config.region, sigv2=config.auth.sigv2)
         pipeline = Pipeline(Parser(config.domain), verifier, policy, service)
         if worker == 0:
-            reaping = _reap(storage, routes.get(EVERY_OTHER), _expiry(config))
-            await opened.enter_async_context(_running(reaping))
-        observer = Observer(pipeline, access_log(config.log.format, config.log.level))
-        yield Gateway(observer, {name: _watched(config, backend) for name, backend in backends.items()})
+            said = ("reaping", frozenset(config.buckets.items()), frozenset(config.backends.items()), config.uploads)
+            reaping = partial(_reaping, storage, routes.get(EVERY_OTHER), _expiry(config))
+            await opened.enter_async_context(sharing.use(said, reaping))
+        observer = Observer(pipeline, access_log(config.log.format, config.log.level, audit=config.log.audit))
+        watched = {name: _watched(config, backend) for name, backend in backends.items()}
+        yield Gateway(observer, watched, Limits(**config.limits.model_dump()), config.drain)
+
+
+async def _observed(config: Config, sharing: Sharing, opened: AsyncExitStack) -> Mapping[str, Observe]:
+    """Open what is not open yet; `opened` closes what nobody else uses. Raises: StartError."""
+    backends: dict[str, Observe] = {}
+    for name, settings in config.backends.items():
+        shared = sharing.use((name, settings), partial(_opened, name, settings))
+        backends[name] = await opened.enter_async_context(shared)
+    return backends
+
+
+@asynccontextmanager
+async def _opened(name: str, settings: BackendSettings) -> AsyncIterator[Observe]:
+    async with AsyncExitStack() as opened:
+        yield Observe(await open_backend(name, settings, opened))
 
 
 async def open_backends(config: Config, opened: AsyncExitStack) -> Mapping[str, Backend]:
     """Open every backend; `opened` closes them. Raises: StartError."""
-    backends: dict[str, Backend] = {}
-    for name, backend in config.backends.items():
-        try:
-            opening = BACKENDS[backend.type](name, **backend.model_dump(exclude={"type"}))
-            backends[name] = await opened.enter_async_context(opening)
-        except (OSError, S3Error) as error:
-            raise StartError(f"backends.{name}: cannot be opened: {error}") from error
-    return backends
+    return {name: await open_backend(name, settings, opened) for name, settings in config.backends.items()}
+
+
+async def open_backend(name: str, settings: BackendSettings, opened: AsyncExitStack) -> Backend:
+    """Open a backend; `opened` closes it. Raises: StartError."""
+    try:
+        return await opened.enter_async_context(BACKENDS[settings.type](name, **settings.model_dump(exclude={"type"})))
+    except (OSError, S3Error) as error:
+        raise StartError(f"backends.{name}: cannot be opened: {error}") from error
 
 
 async def examined(config: Config) -> dict[str, Any]:
@@ -150,6 +186,16 @@ def keys_of(config: Config) -> Mapping[str, Key]:
     }
 
 
+def _replicated(
+    config: Config, backends: Mapping[str, Backend], worker: int, sharing: Sharing
+) -> AbstractAsyncContextManager[Mapping[str, Backend]]:
+    if not any(bucket.copies for bucket in config.buckets.values()):
+        return nullcontext({})
+    from gateway.routes import replicated_routes  # noqa: PLC0415  the libraries of databases take time and memory
+
+    return replicated_routes(config, backends, worker, sharing)
+
+
 def _routed(routes: Mapping[str, Backend]) -> Backend:
     named = {name: storage for name, storage in routes.items() if name != EVERY_OTHER}
     return Router(named, routes.get(EVERY_OTHER))
@@ -161,9 +207,12 @@ def _protected(config: Config, storage: Backend) -> Backend:
     return ReadOnly(storage, _are(config, lambda bucket: bucket.read_only))
 
 
-def has_images(config: Config) -> bool:
-    """Say whether anything is made of images: if not, nothing that makes it is so much as imported."""
-    return any(bucket.images for bucket in config.buckets.values())
+def _imaged(config: Config, storage: Backend, worker: int, sharing: Sharing) -> AbstractAsyncContextManager[Backend]:
+    if not any(bucket.images for bucket in config.buckets.values()):
+        return nullcontext(storage)
+    from gateway.imaging import imaged  # noqa: PLC0415  likewise
+
+    return imaged(config, storage, worker, sharing)
 
 
 def _shown(config: Config, name: str, backend: Backend) -> Backend:
@@ -213,9 +262,9 @@ def _expiry(config: Config) -> Expiry:
 
 
 @asynccontextmanager
-async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Have something done beside all else."""
-    task = asyncio.create_task(work)
+async def _reaping(storage: Backend, rest: Backend | None, expiry: Expiry) -> AsyncIterator[None]:
+    """Give up uploads that nobody completes, beside all else."""
+    task = asyncio.create_task(_reap(storage, rest, expiry))
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from gateway.images.working import Working, keep_house
 from gateway.routes import timing_of
 from gateway.routing.imaging import Imaging, Making
 from gateway.server.bind import StartError
+from gateway.sharing import Sharing
 from gateway.state import Store, open_store
 from gateway.storage import Backend
 
@@ -28,11 +30,11 @@ LAST_WORDS: Final = 5.0  # seconds for what is still to be written down when the
 
 
 @asynccontextmanager
-async def imaged(config: Config, storage: Backend, worker: int) -> AsyncIterator[Backend]:
+async def imaged(config: Config, storage: Backend, worker: int, sharing: Sharing) -> AsyncIterator[Backend]:
     """Put around all buckets what makes variants, and work on what waits. Raises: StartError."""
     find = finder(config)
     async with AsyncExitStack() as opened:
-        store = await opened.enter_async_context(_state(config))
+        store = await opened.enter_async_context(_state(config, sharing))
         workers = await opened.enter_async_context(workers_of(config))
         queue, keeper, telling = Queue(store), Keeper(storage, workers, find), Telling()
         working = Working(queue, keeper, find, telling, at_once=2 * _processes(config))
@@ -89,10 +91,10 @@ def _folder(config: Config) -> Path | None:
 
 
 @asynccontextmanager
-async def _state(config: Config) -> AsyncIterator[Store]:
+async def _state(config: Config, sharing: Sharing) -> AsyncIterator[Store]:
     async with AsyncExitStack() as opened:
         try:
-            store = await opened.enter_async_context(open_store(config.state))
+            store = await opened.enter_async_context(sharing.use(config.state, partial(open_store, config.state)))
         except (OSError, ServiceUnavailable, ValueError) as error:
             raise StartError(f"state: cannot be opened: {error}") from error
         yield store

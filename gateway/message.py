@@ -85,7 +85,8 @@ class Call:
     `path` and `query_string` are as the client sent them, because signatures are over those; `bucket` and `key` are
     decoded. `query` has each parameter decoded, the first of a name; a name without "=" has the value "".
     `authorize` raises AccessDenied unless the caller may do `verb` at an address: the pipeline has asked it for the
-    address of the call itself, an operation asks for whatever else it touches.
+    address of the call itself, an operation asks for whatever else it touches. `denied` are keys that were denied to a
+    call that did the rest.
     """
 
     method: str
@@ -104,6 +105,7 @@ class Call:
     operation: str = ""
     caller: Caller | None = None
     authorize: Callable[..., Awaitable[None]] | None = None
+    denied: Sequence[str] = ()
     keep_open: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property

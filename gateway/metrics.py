@@ -40,6 +40,16 @@ BACKEND_RECEIVED: Final = Counter(
 BUILD: Final = Gauge(
     "gateway_build_info", "Always 1; the labels tell what runs.", ["version", "python"], multiprocess_mode="max"
 )
+RELOADS: Final = Counter(
+    "gateway_config_reloads",
+    "Configurations that were looked at while running; each worker counts those that it could not open.",
+    ["result"],
+)
+RELOADED: Final = Gauge(
+    "gateway_config_last_reload_successful",
+    "1 if the last configuration that was there to be taken is in force, also after the start.",
+    multiprocess_mode="livemostrecent",
+)
 
 # --- buckets with a fallback or mirrors; what needs a question to the database is told by one process of a gateway ---
 
@@ -112,7 +122,7 @@ BREAKER_CHANGES: Final = Counter(
     "gateway_breaker_transitions", "How often a breaker opened or closed.", ["backend", "calls", "to"]
 )
 STATE_UP: Final = Gauge(
-    "gateway_state_up", "Whether the database of replicated buckets answers.", multiprocess_mode="livemax"
+    "gateway_state_up", "1 while the database answers for a bucket.", ["route"], multiprocess_mode="livemax"
 )
 STATE_SECONDS: Final = Histogram(
     "gateway_state_commit_seconds", "From a transaction's being asked for to its end.", buckets=_TIMES
@@ -189,6 +199,8 @@ __all__ = [
     "RECEIVED",
     "REFUSED",
     "REGISTRY",
+    "RELOADED",
+    "RELOADS",
     "REQUESTS",
     "ROUTE_MODE",
     "SECONDS",

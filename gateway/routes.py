@@ -1,9 +1,10 @@
 """From a Config to the storages behind each bucket, each with what stands around it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -27,6 +28,7 @@ from gateway.routing.private import Private
 from gateway.routing.rename import Rename
 from gateway.routing.replicated import Replicated, Storages
 from gateway.server.bind import StartError
+from gateway.sharing import Sharing
 from gateway.state import Store, open_store
 from gateway.storage import Backend
 
@@ -46,11 +48,11 @@ def is_replicated(bucket: Bucket) -> bool:
 
 @asynccontextmanager
 async def replicated_routes(
-    config: Config, backends: Mapping[str, Backend], worker: int
+    config: Config, backends: Mapping[str, Backend], worker: int, sharing: Sharing
 ) -> AsyncIterator[Mapping[str, Backend]]:
     """Open what stands behind each bucket with a fallback or mirrors, by its name in the configuration.
 
-    Raises: StartError.
+    What is open already and the same is shared, so that it goes on as the node that it is. Raises: StartError.
     """
     wanted = {name: bucket for name, bucket in config.buckets.items() if is_replicated(bucket)}
     if not wanted:
@@ -58,13 +60,31 @@ async def replicated_routes(
         return
     async with AsyncExitStack() as opened:
         try:
-            store = await opened.enter_async_context(open_store(config.state))
+            store = await opened.enter_async_context(sharing.use(config.state, partial(open_store, config.state)))
         except (OSError, ServiceUnavailable, ValueError) as error:
             raise StartError(f"state: cannot be opened: {error}") from error
-        routes = {name: _Route(config, name, backends, store) for name in wanted}
-        for route in routes.values():
-            await opened.enter_async_context(route.running(first=worker == 0))
-        yield {name: Private(route.storage) for name, route in routes.items()}
+        storages: dict[str, Backend] = {}
+        for name in wanted:
+            running = partial(_running, config, name, backends, store, first=worker == 0)
+            storages[name] = await opened.enter_async_context(sharing.use(_made_of(config, name), running))
+        yield {name: Private(storage) for name, storage in storages.items()}
+
+
+def _made_of(config: Config, name: str) -> Hashable:
+    """Return all that a replicated bucket depends on."""
+    bucket = config.buckets[name]
+    used = frozenset((where.backend, config.backends[where.backend]) for where in (bucket, *bucket.copies.values()))
+    rest = frozenset(config.buckets) if name == EVERY_OTHER else frozenset[str]()
+    return name, bucket, used, rest, config.replication, config.state
+
+
+@asynccontextmanager
+async def _running(
+    config: Config, name: str, backends: Mapping[str, Backend], store: Store, *, first: bool
+) -> AsyncIterator[Backend]:
+    route = _Route(config, name, backends, store)
+    async with route.running(first=first):
+        yield route.storage
 
 
 class _Route:

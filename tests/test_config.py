@@ -75,7 +75,7 @@ TYPES = "expected one of 'gcs', 'local', 'memory', 'r2', 's3'"
     [
         ("lisen: 1", "1: lisen: unknown key, did you mean listen?"),
         ("buckets:\n  m:\n    bakend: x", "3: buckets.m.bakend: unknown key, did you mean backend?"),
-        ("log: {xyzzy: 1}", "1: log.xyzzy: unknown key, known are format, level"),
+        ("log: {xyzzy: 1}", "1: log.xyzzy: unknown key, known are format, level, audit"),
         ("keys: [{access_key: a, alow: []}]", "1: keys[0].alow: unknown key, did you mean allow?"),
         ("drain: soon", f"1: drain: {DURATION}, got 'soon'"),
         ("drain: 30", f"1: drain: {DURATION}, got 30"),

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from gateway.config import Config, ConfigError, is_exposed, load
+
+FILE: Final = "gateway.config"  # a key of click's
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -20,7 +22,14 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def _read(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Config:
+def config_file() -> Path | None:
+    """Return the file that the command was given by --config."""
+    value: str | None = click.get_current_context().meta.get(FILE)
+    return Path(value) if value else None
+
+
+def _read(context: click.Context, _parameter: click.Parameter, value: str | None) -> Config:
+    context.meta[FILE] = value
     if value is None:
         return Config.model_validate({})
     try:

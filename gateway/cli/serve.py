@@ -9,7 +9,7 @@ from socket import socket
 
 import click
 
-from gateway.cli.configured import config_option
+from gateway.cli.configured import config_file, config_option
 from gateway.config import Config
 from gateway.config.keyfile import KeyFileError, kept_key
 from gateway.config.models import KeyFile
@@ -27,7 +27,7 @@ def command(config: Config) -> None:
         with _shared_metrics(config) as shared:
             from gateway.app import run  # noqa: PLC0415  the metrics look for their folder when they are imported
 
-            raise SystemExit(run(config, sockets, admin, shared))
+            raise SystemExit(run(config, sockets, admin, shared, config_file()))
     except (StartError, KeyFileError) as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from error

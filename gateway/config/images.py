@@ -145,6 +145,9 @@ class ImageRule(Section):
     variants: Variants
     extract: tuple[Literal["width", "height", "format", "taken_at", "camera", "gps"], ...] = ()
 
+    def __hash__(self) -> int:
+        return hash((self.match, self.key))
+
 
 class BucketImages(Section):
     """What is made of the images in a bucket."""

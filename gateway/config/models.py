@@ -243,6 +243,7 @@ class Log(Section):
 
     format: Literal["auto", "console", "json"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
+    audit: bool = True
 
 
 def _checked_endpoint(value: str | None) -> str | None:

@@ -50,6 +50,11 @@ def read(text: str, environment: Mapping[str, str] = os.environ) -> Document:
         loader.dispose()
 
 
+def files_of(text: str) -> Sequence[Path]:
+    """Return the files that a file's text takes values from."""
+    return [Path(match["file"]) for match in _REFERENCE.finditer(text) if match["file"]]
+
+
 class _Reader:
     """Turns nodes, which know their lines, into plain values."""
 

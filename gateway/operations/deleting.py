@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import (
+    AccessDenied,
     InvalidRequest,
     KeyTooLongError,
     MalformedXML,
@@ -58,6 +59,7 @@ async def delete_objects(service: Service, call: Call) -> Answer:
         raise MalformedXML
     quiet = xml.text(document, "Quiet", "false").strip().lower() == "true"
     outcomes = list(zip(wishes, await _delete_all(service, call, wishes), strict=True))
+    call.denied = [wish.key for wish, failure in outcomes if isinstance(failure, AccessDenied)]
     content = {
         "Deleted": [wish.named for wish, failure in outcomes if failure is None and not quiet],
         "Error": [

@@ -34,10 +34,10 @@ class Measure:
         try:
             report = await self._journal.report()
         except ServiceUnavailable as error:
-            metrics.STATE_UP.set(0)
+            metrics.STATE_UP.labels(self._journal.route).set(0)
             log.warning("not_measured", route=self._journal.route, error=name_of(error))
             return
-        metrics.STATE_UP.set(1)
+        metrics.STATE_UP.labels(self._journal.route).set(1)
         self._tell(report)
 
     def _tell(self, report: Report) -> None:

@@ -52,6 +52,15 @@ def find(tx: Transaction, scope: Scope, at: Address) -> Row | None:
     return to_row(found) if found else None
 
 
+def _find_to_replace(tx: Transaction, scope: Scope, at: Address) -> Row | None:
+    """Return the row of a key, which nobody else ends or changes then before this transaction is over.
+
+    The lock of the key keeps other writers away only, not the healer, who ends a row without it.
+    """
+    found = tx.connection.execute(select(*_COLUMNS).where(at_key(ROWS, scope.route, at)).with_for_update()).first()
+    return to_row(found) if found else None
+
+
 def rows_of(tx: Transaction, scope: Scope, ats: Sequence[Address]) -> dict[Address, Row]:
     """Return the rows of those keys that have one."""
     wanted = tuple_(ROWS.c.bucket, ROWS.c.key).in_([(at.bucket, at.key.encode()) for at in ats])
@@ -72,7 +81,7 @@ def commit(tx: Transaction, scope: Scope, op: Op, info: ObjectInfo, terms: Terms
         raise ServiceUnavailable("The write took so long that it was given up.")
     if terms.upload and not uploads.forget(tx, scope, terms.upload):
         raise NoSuchUpload
-    old = find(tx, scope, op.at)
+    old = _find_to_replace(tx, scope, op.at)
     _decide(op.at, old, mode, terms)
     row = _put(tx, scope, Row(op.at, tx.gens(1)[0], op.staged, info), old)
     tasks.touch(tx, scope, [tasks.Touch(op.at, Kind.PUT, tx.now, encode(info), info.size)])
@@ -83,7 +92,7 @@ def bury(tx: Transaction, scope: Scope, ats: Sequence[Address], terms: Terms) ->
     """Make absence the newest state of keys."""
     mode = _enter(tx, scope, ats)
     for at, gen in zip(ats, tx.gens(len(ats)), strict=True):
-        old = find(tx, scope, at)
+        old = _find_to_replace(tx, scope, at)
         _decide(at, old, mode, terms)
         _put(tx, scope, Row(at, gen, "", None), old)
     tasks.touch(tx, scope, [tasks.Touch(at, Kind.DELETE, tx.now, "") for at in ats])

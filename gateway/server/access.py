@@ -6,28 +6,40 @@ all. What a client chose is escaped; query strings, which may hold a signature, 
 
 import asyncio
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Final
 
+from gateway.server.audit import audit_log
 from gateway.server.exchange import Exchange
-from gateway.server.logs import Format, Level, in_console, plain
+from gateway.server.logs import Format, Level, in_console, now, plain
 
 AT_ONCE: Final = 4096  # what a pipe takes in one piece, so that the lines of several processes never mix: pipe(7)
 
 
 class Access:
-    """Writes lines, together with those of the other requests that the event loop answered in the same turn."""
+    """Writes lines, together with those of the other requests that the event loop answered in the same turn.
 
-    def __init__(self, line: Callable[[Exchange, float], str]) -> None:
-        self._line = line
+    `line` makes one of each request, `audit` those of the few that are audited.
+    """
+
+    def __init__(
+        self,
+        line: Callable[[Exchange, float], str] | None,
+        audit: Callable[[Exchange], Iterable[str]] = lambda _: (),
+    ) -> None:
+        self._line, self._audit = line, audit
         self._lines: list[str] = []
         self._size = 0
 
     def __call__(self, exchange: Exchange, seconds: float) -> None:
-        """Write the line of a request, given the seconds it took."""
-        line = self._line(exchange, seconds)
+        """Write the lines of a request, given the seconds it took."""
+        if self._line:
+            self._add(self._line(exchange, seconds))
+        for line in self._audit(exchange):
+            self._add(line)
+
+    def _add(self, line: str) -> None:
         if self._size + len(line) > AT_ONCE:
             self._write()
         if not self._lines:
@@ -43,17 +55,21 @@ class Access:
             sys.stderr.write(text)
 
 
-def access_log(form: Format, level: Level) -> Access | None:
-    """Return what writes the line of a request; None where the level leaves it out."""
-    if level not in {"debug", "info"}:
-        return None
-    return Access(_console if in_console(form) else _json)
+def access_log(form: Format, level: Level, *, audit: bool = False) -> Access | None:
+    """Return what writes the lines of a request, None where there are none.
+
+    `level` may leave the access log out; the audit log is written at every level.
+    """
+    line = (_console if in_console(form) else _json) if level in {"debug", "info"} else None
+    if audit:
+        return Access(line, audit_log(form))
+    return Access(line) if line else None
 
 
 def _json(exchange: Exchange, seconds: float) -> str:
     call = exchange.call
     return (
-        f'{{"time":"{_now()}","level":"info","event":"request","request_id":"{exchange.request_id}",'
+        f'{{"time":"{now()}","level":"info","event":"request","request_id":"{exchange.request_id}",'
         f'"method":"{exchange.method}","operation":"{exchange.operation}",'
         f'"bucket":{quoted(call.bucket if call else "")},"key":{quoted(call.key if call else "")},'
         f'"key_id":{quoted(exchange.access_key)},"remote":{quoted(exchange.connection.remote)},'
@@ -66,19 +82,7 @@ def _console(exchange: Exchange, seconds: float) -> str:
     call = exchange.call
     path = f"{call.bucket}/{call.key}" if call and call.key else call.bucket if call else ""
     return (
-        f"{_now()} info    {exchange.operation} {plain(path)} {exchange.status} {exchange.error or '-'} "
+        f"{now()} info    {exchange.operation} {plain(path)} {exchange.status} {exchange.error or '-'} "
         f"{seconds * 1000:.1f} ms in={exchange.payload.total_bytes} out={exchange.sent} "
         f"key={plain(exchange.access_key or '-')} from={exchange.connection.remote} id={exchange.request_id}\n"
     )
-
-
-def _now() -> str:
-    """Return the time, of which everything but the milliseconds is made once a second."""
-    now = time.time()
-    second = int(now)
-    if _clock[0] != second:
-        _clock[:] = [second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))]
-    return f"{_clock[1]}.{int((now - second) * 1000):03d}Z"
-
-
-_clock: list[int | str] = [0, ""]

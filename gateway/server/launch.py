@@ -14,6 +14,7 @@ from gateway.server.admin import admin_server
 from gateway.server.descriptors import raise_limit
 from gateway.server.health import State
 from gateway.server.process import Plan, work
+from gateway.server.relay import Relay
 from gateway.server.workers import Job, Supervisor
 
 
@@ -23,7 +24,7 @@ class Launch:
 
     plan: Plan
     admin: Sequence[socket.socket]
-    shared: str = ""
+    shared: str
 
     def run(self) -> int:
         """Serve until told to end. Return the exit code."""
@@ -31,9 +32,14 @@ class Launch:
         if self.plan.board.workers == 1:
             uvloop.run(work(replace(self.plan, admin=self.admin)))
             return 0
+        relay = Relay(self.plan.source)
+        return replace(self, plan=replace(self.plan, source=relay)).supervise(relay)
+
+    def supervise(self, relay: Relay) -> int:
+        """Have children serve, and pass on to them what is new. Return the exit code."""
         workers: dict[str, Job] = {str(number): partial(self._worker, number) for number in range(self._count)}
         helpers: dict[str, Job] = {"admin": self._admin} if self.admin else {}
-        return Supervisor(workers, helpers, self._was_ready, self._clean_up).run()
+        return Supervisor(workers, helpers, self._was_ready, self._clean_up, relay.post).run()
 
     @property
     def _count(self) -> int:
@@ -56,8 +62,9 @@ class Launch:
 
 
 async def _serve_admin(launch: Launch, parent: int) -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    plan, stop, loop = launch.plan, asyncio.Event(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, plan.source.look)
     loop.add_reader(parent, stop.set)
-    async with admin_server(launch.admin, launch.plan.board, launch.shared, launch.plan.examine):
+    async with admin_server(launch.admin, plan.board, launch.shared, plan.examiner()):
         await stop.wait()

@@ -21,14 +21,12 @@ class Listener:
 
     def __init__(self, handle: Callable[[Exchange], Awaitable[None]], limits: Limits) -> None:
         self.handle = handle
-        self.limits = limits
         self.loop = asyncio.get_running_loop()
-        self._most = room_for_connections(limits.connections)
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
         self._empty = asyncio.Event()
         self._empty.set()
-        self._interval = min(1.0, limits.shortest / 4)
+        self.set_limits(limits)
         self._sweeper = self.loop.call_later(self._interval, self._sweep)
 
     async def start(self, sockets: Sequence[socket.socket], context: ssl.SSLContext | None = None) -> None:
@@ -39,6 +37,14 @@ class Listener:
                 lambda: Connection(self), sock=sock, ssl=context, backlog=BACKLOG, ssl_handshake_timeout=timeout
             )
             self._servers.append(server)
+
+    def set_limits(self, limits: Limits) -> None:
+        """Hold connections to other limits from now on; sizes of headers hold for those that come."""
+        self.limits = limits
+        self._most = room_for_connections(limits.connections)
+        self._interval = min(1.0, limits.shortest / 4)
+        for connection in self._connections:
+            connection.limits = limits
 
     async def drain(self, seconds: float) -> None:
         """Accept nothing more, and give what is being answered so many seconds to end."""

@@ -1,8 +1,12 @@
-"""The log: one line per event, on standard error, made so that nothing a client sends can begin another line."""
+"""The log: one line per event, on standard error, made so that nothing a client sends can begin another line.
+
+Each begins with time, level and event.
+"""
 
 import json
 import logging
 import sys
+import time
 from typing import Final, Literal
 
 import structlog
@@ -17,14 +21,14 @@ def configure(form: Format, level: Level) -> None:
     render = _console if in_console(form) else _json
     prepare: list[Processor] = [
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%S.%fZ", utc=True),
+        _stamp,
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
         processors=[*prepare, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # the level may change
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -40,6 +44,15 @@ def in_console(form: Format) -> bool:
     return form == "console" or (form == "auto" and sys.stderr.isatty())
 
 
+def now() -> str:
+    """Return the time, to the millisecond, of which all but these is made once a second."""
+    seconds = time.time()
+    whole = int(seconds)
+    if _clock[0] != whole:
+        _clock[:] = [whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))]
+    return f"{_clock[1]}.{int((seconds - whole) * 1000):03d}Z"
+
+
 def plain(value: object) -> str:
     """Return text as it is if it is one plain word, else quoted."""
     text = str(value)
@@ -49,8 +62,17 @@ def plain(value: object) -> str:
 _encode: Final = json.JSONEncoder(default=str, separators=(",", ":")).encode
 
 
+_clock: Final[list[int | str]] = [0, ""]
+
+
+def _stamp(_logger: object, _method: str, event: EventDict) -> EventDict:
+    event["timestamp"] = now()
+    return event
+
+
 def _json(_logger: object, _method: str, event: EventDict) -> str:
-    return _encode({"time": event.pop("timestamp"), **event})
+    first = {"time": event.pop("timestamp"), "level": event.pop("level"), "event": event.pop("event")}
+    return _encode({**first, **event})
 
 
 def _console(_logger: object, _method: str, event: EventDict) -> str:

@@ -3,24 +3,14 @@
 import time
 from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from prometheus_client import Counter, Histogram
 
 from gateway import metrics
 from gateway.server.access import Access
+from gateway.server.audit import AUTHENTICATION
 from gateway.server.exchange import Exchange
-
-AUTHENTICATION: Final = frozenset(
-    {
-        "AuthorizationHeaderMalformed",
-        "AuthorizationQueryParametersError",
-        "InvalidAccessKeyId",
-        "InvalidToken",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-    }
-)
 
 
 class Observer:

@@ -6,23 +6,28 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from gateway import metrics
 from gateway.server.admin import admin_server
+from gateway.server.bind import StartError
 from gateway.server.checkup import Examine
-from gateway.server.exchange import Exchange
-from gateway.server.health import Board, Lookout, State, Watched
-from gateway.server.limits import Limits
+from gateway.server.health import Board, Lookout, State
 from gateway.server.listener import Listener
+from gateway.server.relay import FAILED, Source, note_reload
+from gateway.server.succession import Gateway, Succession
 from gateway.server.tls import Certificate
 from gateway.storage import PIECE
 
+INTERVAL: Final = 2.0  # seconds between two looks for other settings
+AGAIN: Final = 30.0  # seconds after which settings that could not be taken are tried again
+NEVER: Final = float("inf")
 KEPT_FREE: Final = 8 * 1024 * 1024  # bytes, of each arena of malloc
 
 _TRIM_THRESHOLD: Final = -1  # as malloc.h has them
@@ -32,57 +37,103 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
-    """What answers, and the backends it answers from."""
-
-    handle: Callable[[Exchange], Awaitable[None]]
-    backends: Mapping[str, Watched]
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What a worker is to serve, and how."""
 
-    build: Callable[[int], AbstractAsyncContextManager[Gateway]]  # given the number of the worker
+    build: Callable[[Any, int], AbstractAsyncContextManager[Gateway]]  # given settings and the number of the worker
+    source: Source
     board: Board
     sockets: Sequence[socket.socket]
     certificate: Certificate | None
-    limits: Limits
-    drain: float
     admin: Sequence[socket.socket] = ()  # only where one process does everything
     ready: Callable[[], None] = lambda: None
-    examine: Examine | None = None  # the backends, for who asks at the admin port
+    examine: Callable[[Any], Awaitable[dict[str, Any]]] | None = None  # the backends, for who asks at the admin port
+
+    def examiner(self) -> Examine | None:
+        """Return what examines the backends of the settings that are current then."""
+        examine = self.examine
+        return (lambda: examine(self.source.current)) if examine else None
 
 
 async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
     """Serve until SIGTERM or SIGINT, or until the pipe `parent` ends with the process that holds its other end."""
-    stop = _stop_on_signals(plan.certificate, alone=parent < 0)
+    stop, hangup = _stop_on_signals(plan.certificate, alone=parent < 0)
     if parent >= 0:
         asyncio.get_running_loop().add_reader(parent, stop.set)
     metrics.set_build()
     async with AsyncExitStack() as opened:
         if plan.admin:
-            await opened.enter_async_context(admin_server(plan.admin, plan.board, examine=plan.examine))
-        gateway = await opened.enter_async_context(plan.build(number))
+            await opened.enter_async_context(admin_server(plan.admin, plan.board, examine=plan.examiner()))
+        succession = await opened.enter_async_context(Succession())
+        gateway = await succession.follow(plan.build(plan.source.current, number))
         lookout = Lookout(gateway.backends, plan.board, number)
         await lookout.look()
         _collect_less()
         _keep_freed_memory()
-        listener = Listener(gateway.handle, plan.limits)
+        listener = Listener(succession, gateway.limits)
         await listener.start(plan.sockets, plan.certificate.context if plan.certificate else None)
         plan.board.set_state(number, State.READY)
         plan.ready()
+        renewal = Renewal(plan, number, succession, listener, lookout, gateway)
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(lookout.keep_looking())]
+            background = [tasks.create_task(lookout.keep_looking()), tasks.create_task(renewal.run(hangup))]
             if plan.certificate:
                 background.append(tasks.create_task(plan.certificate.follow()))
             await stop.wait()
             plan.board.set_state(number, State.DRAINING)
-            log.info("draining", worker=number, limit=plan.drain)
-            await listener.drain(plan.drain)
+            log.info("draining", worker=number, limit=renewal.gateway.drain)
+            await listener.drain(renewal.gateway.drain)
             for task in background:
                 task.cancel()
     plan.board.set_state(number, State.GONE)
+
+
+@dataclass
+class Renewal:
+    """Has a worker serve by other settings whenever there are any."""
+
+    plan: Plan
+    number: int
+    succession: Succession
+    listener: Listener
+    lookout: Lookout
+    gateway: Gateway
+
+    async def run(self, hangup: asyncio.Event) -> None:
+        """Look for ever for settings to take; at once when `hangup` is set."""
+        failed = NEVER
+        while True:
+            asked = await _is_set_within(hangup, INTERVAL)
+            hangup.clear()
+            found = await asyncio.to_thread(self.plan.source.look, asked=asked)
+            if found or time.monotonic() - failed >= AGAIN:
+                failed = NEVER if await self.renew() else time.monotonic()
+
+    async def renew(self) -> bool:
+        """Serve by the settings of now, and say whether that could be done: if not, all stays as it is."""
+        started = time.monotonic()
+        try:
+            self.gateway = await self.succession.follow(self.plan.build(self.plan.source.current, self.number))
+        except StartError as error:
+            return self._refuse(str(error))
+        except Exception:  # whatever it is: what served until now goes on
+            log.exception("config_failed", worker=self.number)
+            return self._refuse("it cannot be opened")
+        self.listener.set_limits(self.gateway.limits)
+        log.info("config_reloaded", worker=self.number, seconds=round(time.monotonic() - started, 3))
+        await self.lookout.watch(self.gateway.backends)
+        return True
+
+    def _refuse(self, problem: str) -> bool:
+        log.error("config_refused", worker=self.number, problem=problem)
+        note_reload(FAILED)
+        return False
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()
 
 
 def _collect_less() -> None:
@@ -103,13 +154,15 @@ def _keep_freed_memory() -> None:
         mallopt(_MMAP_THRESHOLD, 4 * PIECE)
 
 
-def _stop_on_signals(certificate: Certificate | None, *, alone: bool) -> asyncio.Event:
-    """Return what the first SIGTERM or SIGINT sets; the second ends a process that is `alone` at once.
+def _stop_on_signals(certificate: Certificate | None, *, alone: bool) -> tuple[asyncio.Event, asyncio.Event]:
+    """Return what the first SIGTERM or SIGINT sets, and what each SIGHUP sets.
+
+    The second SIGTERM or SIGINT ends a process that is `alone` at once.
 
     A worker hears most signals twice: terminals and systemd send them to every process, and the parent passes its own
     on. Only the parent is impatient, and kills.
     """
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop, stop, hangup = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
 
     def end(number: signal.Signals) -> None:
         if alone and stop.is_set():
@@ -118,5 +171,11 @@ def _stop_on_signals(certificate: Certificate | None, *, alone: bool) -> asyncio
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, number)
-    loop.add_signal_handler(signal.SIGHUP, certificate.reload if certificate else lambda: None)
-    return stop
+
+    def reload() -> None:
+        if certificate:
+            certificate.reload()
+        hangup.set()
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    return stop, hangup

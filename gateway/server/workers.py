@@ -18,6 +18,7 @@ from gateway.server.bind import StartError
 SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SHORTEST_PAUSE: Final = 0.1  # seconds before a child that ended is started again; doubled each time
 LONGEST_PAUSE: Final = 10.0
+LOOKING: Final = 2.0  # seconds between two looks for other settings
 STEADY: Final = 30.0  # a child that lived so long starts with the shortest pause again
 
 Job = Callable[[int], None]  # runs in a child; given the end of a pipe that closes when the parent dies
@@ -29,7 +30,8 @@ class Supervisor:
     """Keeps children running.
 
     `workers` are told to end first; `helpers` once the last worker is gone. `started` says whether a worker ever was
-    ready: if it ends before, there is no point in trying again. `ended` is told of each child that ended.
+    ready: if it ends before, there is no point in trying again. `ended` is told of each child that ended. `look` is
+    called every few seconds, and with True on SIGHUP; where it returns True, each child gets a SIGHUP.
     """
 
     def __init__(
@@ -38,11 +40,14 @@ class Supervisor:
         helpers: Mapping[str, Job],
         started: Callable[[str], bool],
         ended: Callable[[str, int], None],
+        look: Callable[[bool], bool],
     ) -> None:
         self._jobs = {**workers, **helpers}
         self._workers = set(workers)
         self._started = started
         self._ended = ended
+        self._look = look
+        self._looked = time.monotonic()
         self._pids: dict[int, str] = {}
         self._born: dict[str, float] = {}
         self._pauses: dict[str, float] = {}
@@ -60,16 +65,25 @@ class Supervisor:
             received = signal.sigtimedwait(SIGNALS, self._patience())
             if received is None:
                 self._start_due()
+                self._renew(asked=False)
             elif received.si_signo == signal.SIGCHLD:
                 self._reap()
             elif received.si_signo == signal.SIGHUP:
-                self._tell(signal.SIGHUP, self._workers)
+                self._renew(asked=True)
             elif self._stopping:
                 self._tell(signal.SIGKILL, self._jobs)
                 return 128 + received.si_signo
             else:
                 self._stop(0)
         return self._code
+
+    def _renew(self, *, asked: bool) -> None:
+        """Look for something to tell the children; what is `asked` for is passed on in any case."""
+        if self._stopping or not (asked or time.monotonic() - self._looked >= LOOKING):
+            return
+        self._looked = time.monotonic()
+        if self._look(asked) or asked:
+            self._tell(signal.SIGHUP, self._jobs)
 
     def _start(self, name: str) -> None:
         self._born[name] = time.monotonic()
@@ -83,6 +97,7 @@ class Supervisor:
         try:
             os.close(self._pipe[1])
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all, the parent passes it on
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is listened to
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             self._jobs[name](self._pipe[0])
             code = 0
@@ -124,7 +139,7 @@ class Supervisor:
             self._start(name)
 
     def _patience(self) -> float:
-        return max(0.0, min(self._due.values(), default=time.monotonic() + 60) - time.monotonic())
+        return max(0.0, min([*self._due.values(), self._looked + LOOKING]) - time.monotonic())
 
     def _stop(self, code: int) -> None:
         self._stopping, self._code = True, code

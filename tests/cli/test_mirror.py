@@ -179,7 +179,7 @@ def test_metrics_tell_of_the_mirror(in_step, serving):
         found = answer.read().decode()
     assert 'gateway_route_mode{mode="' in found
     assert 'gateway_mirror_baseline_complete{route="media",target="backup"} ' in found
-    assert "gateway_state_up 1.0" in found
+    assert 'gateway_state_up{route="media"} 1.0' in found
     assert 'gateway_mirror_objects_total{result="done",route="media",target="backup"} ' in found
 
 
@@ -230,7 +230,7 @@ def test_several_workers_tell_one_truth(tmp_path):
         wanted = {
             'gateway_route_mode{mode="NORMAL",route="media"} 1.0',
             'gateway_route_mode{mode="FAILOVER",route="media"} 0.0',
-            "gateway_state_up 1.0",
+            'gateway_state_up{route="media"} 1.0',
             'gateway_breakers_open{backend="backup",calls="reads"} 0.0',
         }
         until(lambda: wanted <= set(told()))

@@ -82,7 +82,7 @@ class Container:
     @contextlib.contextmanager
     def running(self) -> Iterator["Container"]:
         command = [*self._config["Entrypoint"], *self._config["Cmd"]]
-        isolated = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--net", "--fork", "--kill-child"]
+        isolated = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--net", "--fork"]
         inside = ["sh", "-c", CONTAINER, "sh", self._root, self._volume, self._config["User"], *self._config["Env"]]
         with (
             self.log.open("wb") as log,
@@ -90,8 +90,9 @@ class Container:
         ):
             try:
                 yield self
-            finally:
-                self._process.kill()
+            finally:  # by us, because --kill-child does not reach everywhere a process that has changed its user
+                if self._process.poll() is None:
+                    os.kill(self._pid, signal.SIGKILL)
 
     def enter(self, *command: str | Path, files: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a program in the network of the container, with its `files` or with ours."""

@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from gateway import metrics
 from gateway.operations.table import SUPPORTED
 from gateway.routing.observe import AMBIGUOUS, CLIENT_ERROR, FAILURE, OK, THROTTLE, Observe
-from gateway.server.observe import AUTHENTICATION
+from gateway.server.audit import AUTHENTICATION
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
@@ -40,8 +40,9 @@ curl -s http://127.0.0.1:9001/metrics | grep ^gateway_
 ```
 
 `deploy/prometheus/prometheus.yml` scrapes them, as the job `gateway`, which the rules beside it expect;
-`deploy/grafana/gateway.json` is a dashboard to import. A test has both ask a real Prometheus that scrapes a gateway at
-work: every panel shows something, and no rule asks for a metric or a label that is not there.
+`deploy/grafana` has two dashboards to import, one of requests and backends, one of fallback and mirrors. A test has all
+of it ask a real Prometheus that scrapes a gateway at work, through an outage and its end: every panel shows something,
+and no rule asks for a metric or a label that is not there.
 
 ## What is measured
 

@@ -1,4 +1,7 @@
-"""Every panel of the dashboards shows something, and every rule finds what it asks for, over a gateway at work."""
+"""Every panel of the dashboards shows something, and every rule finds what it asks for, over a gateway at work.
+
+It has gone through an outage before it is asked: a bucket was written to its fallback and healed, and a mirror read.
+"""
 
 import contextlib
 import itertools
@@ -17,12 +20,29 @@ import yaml
 from botocore.exceptions import ClientError
 
 from tests.deploy.tools import DEPLOY, program
+from tests.faults.proxy import Remote, proxying
 from tests.gateway_process import GatewayProcess, free_port, running
+from tests.outages.world import ACCOUNT, HASTE, HASTY
 
 DASHBOARDS = sorted((DEPLOY / "grafana").glob("*.json"))
 RULES = sorted((DEPLOY / "prometheus").glob("*.rules.yml"))
 PATIENCE_S = 60
-FUNCTIONS = {"sum", "rate", "increase", "changes", "count", "absent", "histogram_quantile", "vector"}
+REPLICATED = ("kept", "bare")
+OUTAGE = (
+    'job_route_mode:gateway_route_mode:max{route="kept", mode="FAILOVER"} == 1',
+    'job_route:gateway_unhealed_objects:max{route="kept"} > 0',
+    "sum by (backend) (gateway_breakers_open) > 0",
+    'gateway_reads_served_total{route="kept", from="mirror"} > 0',
+    'gateway_reads_served_total{route="kept", from="fallback"} > 0',
+    'gateway_reads_refused_total{route="bare", reason="not_current"} > 0',
+    'ALERTS{alertname="GatewayFailover", alertstate="firing"}',
+)
+AFTERWARDS = (
+    'job_route_mode:gateway_route_mode:max{route="kept", mode="NORMAL"} == 1',
+    'job_route_mode:gateway_route_mode:max{route="bare", mode="NORMAL"} == 1',
+    'job_route:gateway_unhealed_objects:max{route="kept"} == 0',
+)
+FUNCTIONS = {"sum", "max", "min", "rate", "increase", "changes", "count", "absent", "histogram_quantile", "vector"}
 WORDS = {"by", "on", "or", "and", "group_left", "label_values"}
 NAME = re.compile(r"\b[a-z][a-z0-9_:]*\b")
 LABELS = re.compile(r"\{[^}]*\}|\b(?:by|on|group_left) *\([^)]*\)")
@@ -69,20 +89,57 @@ class Prometheus:
 def prometheus(tmp_path_factory) -> Iterator[Prometheus]:
     program("prometheus")  # before a gateway is started for nothing
     folder = tmp_path_factory.mktemp("scraped")
+    far = GatewayProcess(folder / "far", **ACCOUNT)
+    with running(far), proxying(far.port) as way:
+        gateway = GatewayProcess(folder, extra=_configuration(folder, way), program=HASTY)
+        prometheus = Prometheus(folder, f"127.0.0.1:{gateway.admin_port}")
+        with running(gateway), prometheus.running():
+            for bucket in ("media", *REPLICATED):
+                gateway.client().create_bucket(Bucket=bucket)
+            _until(prometheus, "up", gateway)
+            _go_through_an_outage(prometheus, gateway, way)
+            _until(prometheus, "job:gateway_requests:rate5m > 0", gateway)
+            _until(prometheus, "increase(gateway_authentication_failures_total[1m]) > 0", gateway)
+            _until(prometheus, 'rate(gateway_backend_calls_total{outcome="failure"}[1m]) > 0', gateway)
+            yield prometheus
+
+
+def _configuration(folder: Path, way: Remote) -> dict[str, Any]:
     backends = {
         "disk": {"type": "local", "path": str(folder / "objects")},
+        "spare": {"type": "local", "path": str(folder / "spare")},
+        "copy": {"type": "local", "path": str(folder / "copy")},
+        "far": {"type": "s3", "endpoint": f"http://127.0.0.1:{way.port}", "dialect": "aws", "addressing": "path"},
         "gone": {"type": "s3", "endpoint": f"http://127.0.0.1:{free_port()}", "access_key": "x", "secret_key": "y" * 8},
     }
-    buckets = {"*": {"backend": "disk"}, "gone": {"backend": "gone"}}
-    gateway = GatewayProcess(folder, extra={"backends": backends, "buckets": buckets})
-    prometheus = Prometheus(folder, f"127.0.0.1:{gateway.admin_port}")
-    with running(gateway), prometheus.running():
-        gateway.client().create_bucket(Bucket="media")
-        _until(prometheus, "up", gateway)
-        _until(prometheus, "job:gateway_requests:rate5m > 0", gateway)
-        _until(prometheus, "increase(gateway_authentication_failures_total[1m]) > 0", gateway)
-        _until(prometheus, 'rate(gateway_backend_calls_total{outcome="failure"}[1m]) > 0', gateway)
-        yield prometheus
+    backends["far"] |= ACCOUNT
+    for name in ("spare", "copy"):
+        (folder / name).mkdir()
+    buckets = {
+        "*": {"backend": "disk"},
+        "gone": {"backend": "gone"},
+        "kept": {"backend": "far", "fallback": "spare", "mirrors": ["copy"]},
+        "bare": {"backend": "far", "fallback": "spare"},
+    }
+    state = f"sqlite:///{folder}/state.db"
+    return {"backends": backends, "buckets": buckets, "state": state, "replication": HASTE}
+
+
+def _go_through_an_outage(prometheus: Prometheus, gateway: GatewayProcess, way: Remote) -> None:
+    """Have it seen by Prometheus from its beginning to its end."""
+    _until(prometheus, 'gateway_mirror_baseline_complete{route="kept"} == 1', gateway)
+    for key in ("old", "older"):
+        for bucket in REPLICATED:
+            gateway.client().put_object(Bucket=bucket, Key=key, Body=b"from before")
+    _until(prometheus, 'gateway_mirror_pending_objects{route="kept"} == 0', gateway)
+    _until(prometheus, 'gateway_reads_served_total{route="kept", from="primary"} > 0', gateway)
+    way.down()
+    for query in OUTAGE:
+        _until(prometheus, query, gateway)
+    way.up()
+    _until(prometheus, 'gateway_heal_objects_total{result="done"} > 0', gateway)
+    for query in AFTERWARDS:
+        _until(prometheus, query, gateway)
 
 
 def _until(prometheus: Prometheus, query: str, gateway: GatewayProcess) -> None:
@@ -117,6 +174,12 @@ def _work(gateway: GatewayProcess) -> None:
         for bucket in ("media", "gone"):
             with contextlib.suppress(ClientError):
                 call(Bucket=bucket, Key="missing")
+    for bucket in REPLICATED:
+        for call, said in ((client.put_object, {"Key": "new", "Body": b"x"}), (client.get_object, {"Key": "new"})):
+            with contextlib.suppress(ClientError):
+                call(Bucket=bucket, **said)
+        with contextlib.suppress(ClientError):
+            client.get_object(Bucket=bucket, Key="old")["Body"].read()
 
 
 def queries() -> Iterator[tuple[str, str]]:
@@ -128,7 +191,7 @@ def queries() -> Iterator[tuple[str, str]]:
         ]
         for title, expression in asked:
             filled = expression.replace("$__rate_interval", "1m")
-            yield f"{path.stem}: {title}", re.sub(r"\$(job|instance|backend)", ".*", filled)
+            yield f"{path.stem}: {title}", re.sub(r"\$(job|instance|backend|route|target)", ".*", filled)
 
 
 def expressions() -> Iterator[tuple[str, str]]:
@@ -187,6 +250,13 @@ def test_a_metric_or_label_that_is_not_there_is_noticed(prometheus: Prometheus):
     assert labels('sum by (job) (rate(gateway_nothing_total{bucket="a"}[5m]))') == {"job", "bucket"}
     assert not prometheus.ask("gateway_nothing_total")
     assert "bucket" not in prometheus.labels("gateway_requests_total")
+
+
+def test_an_outage_shows_and_so_does_its_end(prometheus: Prometheus):
+    mode = 'job_route_mode:gateway_route_mode:max{route="kept", mode="FAILOVER"}'
+    assert prometheus.ask(f"max_over_time({mode}[10m]) == 1")
+    assert prometheus.ask(f"{mode} == 0")
+    assert not prometheus.ask('ALERTS{alertname="GatewayFailover"}')
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)

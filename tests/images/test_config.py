@@ -193,3 +193,10 @@ def test_a_bucket_that_is_read_only_has_no_variants():
 def test_nothing_that_decodes_is_imported_by_reading_a_configuration():
     script = "import sys, gateway.app; print([name for name in sys.modules if name.split('.')[0] == 'PIL'])"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_what_is_said_of_a_bucket_can_be_compared_with_what_was_said_before():
+    (one, _), (same, _) = read(), read()
+    (other, _) = read({**PHOTOS, "variants": {"thumbnail_small": {"width": 5}}})
+    buckets = [config.buckets["media"] for config in (one, same, other)]
+    assert len({*buckets}) == 2

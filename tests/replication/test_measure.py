@@ -2,6 +2,7 @@
 
 from prometheus_client import REGISTRY
 
+from gateway import metrics
 from gateway.replication.measure import Measure
 from gateway.replication.records import Baseline, Kind, Mode, Outcome
 from gateway.state.store import StateUnavailable
@@ -20,7 +21,12 @@ async def test_a_route_without_history_is_normal_and_nothing_is_lacking(store):
     assert value("mirror_baseline_complete", route="quiet", target="copy") == 0
     assert value("mirror_paused", route="quiet", target="copy") == 0
     assert value("route_mode_changes_total", route="quiet") == 0
-    assert value("state_up") == 1
+    assert value("state_up", route="quiet") == 1
+
+
+def test_a_gateway_without_replicated_buckets_says_nothing_of_a_database():
+    [told] = metrics.STATE_UP.collect()
+    assert all(sample.labels for sample in told.samples)
 
 
 async def test_what_the_primary_lacks_is_told_with_its_age(store):
@@ -74,7 +80,7 @@ async def test_a_database_that_does_not_answer_is_told_and_the_other_gauges_stay
 
     measure._journal._store = Lost()
     await measure.round()
-    assert value("state_up") == 0
+    assert value("state_up", route="lost") == 0
     assert value("route_mode", route="lost", mode="FAILOVER") == 1
 
 

@@ -137,3 +137,27 @@ async def test_a_storage_that_answers_again_is_reached_without_being_asked(clock
     await site.watched["memory"].backend.list_buckets()
     assert site.due() == []
     assert site.ready()
+
+
+async def test_backends_that_come_and_go_while_serving_never_make_the_gateway_unready():
+    site = Site("one")
+    await site.lookout.look()
+    one, two = site.watched["one"], Watched(Observe(Answering(Memory("two"))))
+    site.board.add(["one", "two"])
+    assert site.board.report() == (
+        True,
+        {"ready": True, "degraded": False, "workers": ["ready"], "backends": {"one": "reachable"}},
+    )
+    await site.lookout.watch({"one": one, "two": two})
+    assert site.board.report()[1]["backends"] == {"one": "reachable", "two": "reachable"}
+    await site.lookout.watch({"two": two})
+    assert site.board.report()[1]["backends"] == {"two": "reachable"}
+    assert (site.storages["one"].asked, two.backend.inner.asked) == (1, 1)
+
+
+async def test_a_worker_that_ended_leaves_nothing_behind_for_the_one_after_it():
+    site = Site("one", "two")
+    await site.lookout.look()
+    site.board.set_state(0, State.GONE)
+    site.board.set_state(0, State.READY)
+    assert site.board.report()[1]["backends"] == {}

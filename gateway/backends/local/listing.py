@@ -8,7 +8,7 @@ from itertools import count
 from typing import Final, NamedTuple, Self
 
 from gateway.backends.assembly import behind, fold
-from gateway.backends.local import attributes, records
+from gateway.backends.local import attributes, records, sidecars
 from gateway.backends.local.contents import Contents, Escaped
 from gateway.backends.local.finding import seek
 from gateway.backends.local.folders import Folders
@@ -204,8 +204,19 @@ class Walk:
             raw = attributes.read(descriptor)
         finally:
             os.close(descriptor)
-        info = records.decode(raw, key, stat) if raw and modes.S_ISREG(stat.st_mode) else None
-        return info or self._find(key)
+        if not modes.S_ISREG(stat.st_mode):
+            return self._find(key)
+        return (records.decode(raw, key, stat) if raw else self._foreign(entry, key, stat)) or self._find(key)
+
+    def _foreign(self, entry: Entry, key: str, stat: os.stat_result) -> ObjectInfo | None:
+        """Describe a file with nothing beside it, if it still is the one of that name: else its sidecar may be gone."""
+        if sidecars.read(self._root, Address(self._bucket, key), stat, sidecars.RECORD) is not None:
+            return None
+        try:
+            now = os.stat(entry.name, dir_fd=self._folder(entry.folder), follow_symlinks=False)
+        except OSError:
+            return None
+        return records.foreign(key, stat) if os.path.samestat(now, stat) else None
 
     def _find(self, key: str) -> ObjectInfo | None:
         """Look with all care, at what has a sidecar, stands aside meanwhile, or is gone."""

@@ -4,6 +4,7 @@ import json
 import mimetypes
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from os import stat_result
 from typing import Any, Final
@@ -64,8 +65,19 @@ def foreign(key: str, stat: stat_result) -> ObjectInfo:
     """Describe a file that somebody else put there or changed. The "-1" keeps its ETag from being taken for an MD5."""
     version = f"{stat.st_ino}.{stat.st_size}.{stat.st_mtime_ns}".encode()
     etag = f"{blake2b(version, digest_size=16).hexdigest()}-1"
-    kind = mimetypes.guess_type(key, strict=False)[0] or UNKNOWN_TYPE
-    return ObjectInfo(key, stat.st_size, etag, moment(stat.st_mtime_ns), {"content-type": kind})
+    return ObjectInfo(key, stat.st_size, etag, moment(stat.st_mtime_ns), {"content-type": _type_of(ending(key))})
+
+
+def ending(key: str) -> str:
+    """Return what a name ends with, from its first dot on; a dot that it begins with is a part of the name."""
+    name = key[key.rfind("/") + 1 :]
+    dot = name.find(".", 1)
+    return name[dot:] if dot > 0 else ""
+
+
+@lru_cache(maxsize=256)
+def _type_of(said: str) -> str:
+    return mimetypes.guess_type(f"name{said}", strict=False)[0] or UNKNOWN_TYPE
 
 
 def encode_parts(parts: Sequence[Part]) -> bytes:

@@ -50,9 +50,17 @@ async def _end(future: "Future[T]") -> None:
     """Wait until a thread is done, and only then let a cancellation pass."""
     cancelled = False
     while not future.done():
+        waiting = asyncio.wrap_future(future)
+        waiting.add_done_callback(_see)
         try:
-            await asyncio.wait([asyncio.wrap_future(future)])
+            await asyncio.wait([waiting])
         except asyncio.CancelledError:
             cancelled = True
     if cancelled:
         raise asyncio.CancelledError
+
+
+def _see(future: "asyncio.Future[T]") -> None:
+    """Take note of an error, which whoever called is told anyway: else asyncio logs it as one that nobody saw."""
+    if not future.cancelled():
+        future.exception()

@@ -373,3 +373,14 @@ async def test_an_object_stays_whole_for_who_reads_it_while_it_is_replaced_and_d
         await put(storage, at, b"new")
         await storage.delete(at)
         assert os.pread(download.content.descriptor, len(data), 0) == data
+
+
+async def test_foreign_files_in_a_listing_are_what_they_are_by_themselves(storage, root, bucket):
+    names = (".png", "a.html", "b.tar.gz", "c", "d.x.jpg", "data:text")
+    for name in names:
+        (root / bucket / name).write_bytes(name.encode())
+    page = await storage.list_objects(bucket, ListQuery())
+    assert page.objects == [await storage.head(Address(bucket, name)) for name in names]
+    unknown = "binary/octet-stream"
+    types = [info.headers["content-type"] for info in page.objects]
+    assert types == [unknown, "text/html", "application/x-tar", unknown, "image/jpeg", unknown]

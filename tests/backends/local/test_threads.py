@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import threading
 
 import pytest
@@ -82,3 +83,15 @@ async def test_an_error_of_the_system_is_told_in_the_words_of_s3(threads):
         with pytest.raises(ServiceUnavailable) as caught:
             await call
         assert "/where" not in str(caught.value)
+
+
+async def test_an_error_that_was_told_is_not_logged_as_one_that_nobody_saw(threads):
+    def fail():
+        raise OSError(errno.EIO, "broken")
+
+    unseen = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+    with pytest.raises(ServiceUnavailable):
+        await threads.surely(fail)
+    gc.collect()
+    assert unseen == []
