@@ -79,6 +79,10 @@ bench: setup  ## measure speed and memory beside rclone, write docs/performance.
 	$(BIN)/python -m benchmarks.run $(ARGS)
 	$(BIN)/python -m tests.deploy.sizing_page
 
+.PHONY: bench-images
+bench-images: setup  ## measure the making of pictures beside sharp (with npm) and Pillow, write docs/images-performance.md
+	$(BIN)/python -m benchmarks.images $(ARGS)
+
 .PHONY: s3-tests
 s3-tests: setup  ## run a checkout of ceph/s3-tests: make s3-tests SUITE=dir
 	$(BIN)/python -m tests.conformance.run $(SUITE) $(ARGS)

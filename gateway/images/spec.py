@@ -130,7 +130,7 @@ class Reason(StrEnum):
     OUT_OF_SPACE = "out_of_space"  # no room for what is made, or it is larger than any variant may be
     NOT_READ = "not_read"  # the file with its bytes is not there any more, or cannot be read
     NO_WATERMARK = "no_watermark"  # of a variant: its watermark is missing, or no picture
-    NOT_ENCODED = "not_encoded"  # of a variant: its format cannot hold the picture, such as 20 000 pixels in WebP
+    NOT_ENCODED = "not_encoded"  # of a variant: its format cannot hold it, such as 20 000 pixels in WebP; or no room
 
 
 class Unfit(Exception):  # noqa: N818  not an error of ours: what an image is
