@@ -52,6 +52,7 @@ OWNER: Final = Owner(hashlib.sha256(b"s3-gateway").hexdigest(), "gateway")  # wh
 REAPING: Final = 3600.0
 FREE: Final = frozenset({"local", "memory"})  # backends that may be asked often whether they are there
 NOTHING_PRIVATE: Final = frozenset({"local", "memory"})  # backends in whose buckets the gateway keeps nothing
+_COMMAND: Final = 1  # counts as a worker, not the first: what is done once is the gateway's
 
 log = structlog.get_logger()
 
@@ -97,9 +98,7 @@ async def build(config: Config, worker: int = 0, sharing: Sharing | None = None)
     async with AsyncExitStack() as opened:
         sharing = sharing or Sharing()
         backends = await _observed(config, sharing, opened)
-        shown = {name: _shown(config, name, backend) for name, backend in backends.items()}
-        replicated = await opened.enter_async_context(_replicated(config, backends, worker, sharing))
-        routes = {name: shown[bucket.backend] for name, bucket in config.buckets.items()} | {**replicated}
+        routes = await _routes(config, backends, worker, sharing, opened)
         imaged = await opened.enter_async_context(_imaged(config, _routed(routes), worker, sharing))
         storage = _protected(config, imaged)
         service = Service(storage, config.region, _keeps_acls(config))
@@ -113,6 +112,25 @@ async def build(config: Config, worker: int = 0, sharing: Sharing | None = None)
         observer = Observer(pipeline, access_log(config.log.format, config.log.level, audit=config.log.audit))
         watched = {name: _watched(config, backend) for name, backend in backends.items()}
         yield Gateway(observer, watched, Limits(**config.limits.model_dump()), config.drain)
+
+
+@asynccontextmanager
+async def opened_storage(config: Config) -> AsyncIterator[Backend]:
+    """Open all buckets for a command, as clients see them; nothing is made of what is written. Raises: StartError."""
+    async with AsyncExitStack() as opened:
+        sharing = Sharing()
+        backends = await _observed(config, sharing, opened)
+        routes = await _routes(config, backends, _COMMAND, sharing, opened)
+        yield _protected(config, _routed(routes))
+
+
+async def _routes(
+    config: Config, backends: Mapping[str, Observe], worker: int, sharing: Sharing, opened: AsyncExitStack
+) -> Mapping[str, Backend]:
+    """Return what stands behind each entry of `buckets`."""
+    shown = {name: _shown(config, name, backend) for name, backend in backends.items()}
+    replicated = await opened.enter_async_context(_replicated(config, backends, worker, sharing))
+    return {name: shown[bucket.backend] for name, bucket in config.buckets.items()} | {**replicated}
 
 
 async def _observed(config: Config, sharing: Sharing, opened: AsyncExitStack) -> Mapping[str, Observe]:

@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "explain": "Say where a bucket or an object lies, and who may do what with it.",
     "failover": "Send the writes of a bucket to its fallback, or back to its primary.",
     "mirror": "Look at mirrors, compare them, repair them, let them rest.",
+    "images": "Look at variants of images, make those that are missing, remove those of no image.",
     "presign": "Print a URL that anybody may use for a while.",
 }
 

@@ -144,12 +144,15 @@ class Key:
         key = _PLACEHOLDER.sub(lambda found: values[found[1] + (found[2] or "")], template)
         return key if key and len(key.encode()) <= KEY_LIMIT and not key.startswith(PRIVATE) else None
 
-    def languages(self, variant: Variant) -> Iterator[Sequence[Token]]:
-        """Yield what the keys of a variant may be made of."""
+    def languages(self, variant: Variant | None) -> Iterator[Sequence[Token]]:
+        """Yield what the keys of a variant may be made of; without one, those of any that this may ever have had."""
         extension = self._match.extension()
-        known = {"variant": [*variant.name], "dir": [Wild.ANY], "stem": [Wild.SEGMENT], "file": [Wild.SEGMENT]}
-        ends = variant.format != "keep" or extension is not None
-        known["ext"] = [*extension_of(variant, extension or "")] if ends else [Wild.SEGMENT]
+        known: dict[str, Sequence[Token]] = {name: [Wild.SEGMENT] for name in _OWN}
+        known["dir"] = [Wild.ANY]
+        ends = variant is not None and (variant.format != "keep" or extension is not None)
+        if variant:
+            known["variant"] = [*variant.name]
+            known["ext"] = [*extension_of(variant, extension or "")] if ends else [Wild.SEGMENT]
         templates = {self.template} if ends else {self.template, self.template.replace(".{ext}", "")}
         if "/" not in self._match.template:
             templates |= {template.replace("{dir}/", "") for template in templates}
@@ -157,10 +160,14 @@ class Key:
         for template in sorted(templates):
             yield [token for token, _ in _tokens(template, lambda name: known.get(name) or captured[name])]
 
-    def may_be(self, key: str, variant: Variant) -> bool:
+    @property
+    def prefix(self) -> str:
+        """What all keys begin with."""
+        return self.template.partition("{")[0]
+
+    def may_be(self, key: str, variant: Variant | None = None) -> bool:
         """Say whether a key may be that of a variant of some image."""
-        begins = key.startswith(self.template.replace("{variant}", variant.name).partition("{")[0])
-        return begins and any(have_common([*key], language) for language in self.languages(variant))
+        return key.startswith(self.prefix) and any(have_common([*key], each) for each in self.languages(variant))
 
 
 class Planned(NamedTuple):

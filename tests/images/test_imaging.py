@@ -14,7 +14,6 @@ from gateway.errors import (
     EntityTooLarge,
     InternalError,
     InvalidArgument,
-    NoSuchKey,
     NotImplementedByGateway,
     PreconditionFailed,
     ServiceUnavailable,
@@ -104,7 +103,7 @@ class Bench:
     async def until(self, keys, fresh=None):
         """Wait until there are just these keys, and variants of this state of the original."""
         async with asyncio.timeout(PATIENCE_S):
-            while await self.keys() != keys or not await self._are_of(fresh):
+            while await self.keys() != keys or not await self._are_of(fresh):  # noqa: ASYNC110  a storage tells nobody
                 await asyncio.sleep(0.01)
 
     async def _are_of(self, etag):
