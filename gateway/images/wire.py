@@ -18,17 +18,17 @@ class Task(NamedTuple):
 
 
 def write_task(task: Task) -> bytes:
-    """Return the line that asks for it."""
+    """Return the line that asks for it, with whole paths: a worker is in no folder of ours."""
     order = task.order
     fields = {
         **order._asdict(),
-        "source": str(order.source),
+        "source": str(order.source.absolute()),
         "variants": [_plain(variant) for variant in order.variants],
         "accept": list(order.accept),
-        "watermarks": {name: str(path) for name, path in order.watermarks.items()},
+        "watermarks": {name: str(path.absolute()) for name, path in order.watermarks.items()},
         "extract": list(order.extract),
     }
-    return _line({"order": fields, "folder": str(task.folder), "seconds": task.seconds})
+    return _line({"order": fields, "folder": str(task.folder.absolute()), "seconds": task.seconds})
 
 
 def read_task(line: bytes) -> Task:

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.images import pool
 from gateway.images.pool import Workers
-from gateway.images.spec import Limits, Order, Reason, Unfit, Variant
+from gateway.images.spec import Limits, Order, Reason, Unfit, Variant, Watermark
 from tests.images import makers
 
 SMALL = [Variant("small", 60)]
@@ -207,6 +207,17 @@ async def test_any_path_is_a_path(tmp_path):
     source.write_bytes(makers.jpeg())
     async with Workers(1, timeout=60) as workers:
         await works(workers, Order(source, SMALL))
+
+
+async def test_paths_may_be_relative(good, monkeypatch):
+    monkeypatch.chdir(good.source.parent)
+    async with Workers(1, timeout=60, folder=Path("made")) as workers:
+        mark = Watermark(good.source.name)
+        order = Order(
+            Path(good.source.name), [Variant("small", 60, watermark=mark)], watermarks={mark.image: Path(mark.image)}
+        )
+        made = await works(workers, order)
+        assert made.failures == {}
 
 
 async def test_a_worker_has_nothing_that_is_worth_to_be_stolen(good, monkeypatch):
