@@ -65,6 +65,10 @@ docs: setup  ## write what is made from others: docs/metrics.md, docs/sizing.md,
 	$(BIN)/python -m tests.deploy.manifests
 	$(BIN)/python -m tests.deploy.sizing_page
 
+.PHONY: pictures
+pictures: setup  ## have a gateway make the pictures of docs/images.md
+	$(BIN)/python -m tests.images.pictures
+
 .PHONY: check
 check: setup  ## formatting, lint, types, layers, docs
 	$(BIN)/ruff format --check .
