@@ -16,7 +16,7 @@ from gateway.auth.keys import Grants, Key
 from gateway.auth.policy import Policy
 from gateway.auth.verify import Verifier
 from gateway.backends.registry import BACKENDS
-from gateway.config import Config
+from gateway.config import Config, models
 from gateway.config.follow import Follow
 from gateway.config.keyfile import kept_key
 from gateway.config.models import EVERY_OTHER, Bucket, KeyFile, Local
@@ -25,6 +25,7 @@ from gateway.doctor.examine import Patient, as_json, examine
 from gateway.errors import S3Error
 from gateway.message import Owner
 from gateway.operations.service import Service
+from gateway.routing.at_most import AtMost
 from gateway.routing.observe import Observe
 from gateway.routing.place import Place
 from gateway.routing.private import Private
@@ -41,9 +42,12 @@ from gateway.server.limits import Limits
 from gateway.server.observe import Observer
 from gateway.server.parse import Parser
 from gateway.server.process import Plan
+from gateway.server.rates import Ledger
 from gateway.server.relay import Unchanging, begin_reloads
 from gateway.server.serve import Pipeline
+from gateway.server.status import Notice
 from gateway.server.succession import Gateway
+from gateway.server.throttle import Rate, Throttle
 from gateway.server.tls import Certificate
 from gateway.sharing import Sharing
 from gateway.storage import Backend
@@ -71,7 +75,7 @@ def run(config: Config, sockets: Sequence[socket], admin: Sequence[socket], shar
     take(config)
     begin_reloads()
     plan = Plan(
-        build=partial(_serving, Sharing()),
+        build=partial(_serving, Sharing(), Ledger(), Notice(board.slate)),
         source=Follow(file, config, take) if file else Unchanging(config),
         board=board,
         sockets=sockets,
@@ -82,36 +86,50 @@ def run(config: Config, sockets: Sequence[socket], admin: Sequence[socket], shar
 
 
 @asynccontextmanager
-async def _serving(sharing: Sharing, config: Config, worker: int) -> AsyncIterator[Gateway]:
-    """Build a gateway, and log as its configuration says from then on."""
-    async with build(config, worker, sharing) as gateway:
+async def _serving(
+    sharing: Sharing, ledger: Ledger, notice: Notice, config: Config, worker: int
+) -> AsyncIterator[Gateway]:
+    """Build a gateway, and from then on log as its configuration says, and tell of it."""
+    async with build(config, worker, sharing, ledger, notice) as gateway:
         logs.configure(config.log.format, config.log.level)
+        if worker == 0:
+            notice.begin({name: backend.type for name, backend in config.backends.items()}, _places(config))
         yield gateway
 
 
 @asynccontextmanager
-async def build(config: Config, worker: int = 0, sharing: Sharing | None = None) -> AsyncIterator[Gateway]:
+async def build(
+    config: Config,
+    worker: int = 0,
+    sharing: Sharing | None = None,
+    ledger: Ledger | None = None,
+    notice: Notice | None = None,
+) -> AsyncIterator[Gateway]:
     """Open the backends and put around them what a request passes; the first worker also does what is done once.
 
-    What other gateways of this process have open already is shared with them. Raises: StartError, KeyFileError.
+    What other gateways of this process have open already is shared with them; in `ledger` stands who has asked for
+    how much, also of other workers; `notice` is told how replicated buckets do. Raises: StartError, KeyFileError.
     """
     async with AsyncExitStack() as opened:
         sharing = sharing or Sharing()
         backends = await _observed(config, sharing, opened)
-        routes = await _routes(config, backends, worker, sharing, opened)
+        replicated = await opened.enter_async_context(_replicated(config, backends, worker, sharing, notice))
+        routes = _routes(config, backends, replicated)
         imaged = await opened.enter_async_context(_imaged(config, _routed(routes), worker, sharing))
         storage = _protected(config, imaged)
         service = Service(storage, config.region, _keeps_acls(config))
         policy = Policy(storage, public=_is_public(config), keeps_acls=_keeps_acls(config))
         verifier = Verifier(keys_of(config), config.region, sigv2=config.auth.sigv2)
-        pipeline = Pipeline(Parser(config.domain), verifier, policy, service)
+        parser, throttle = Parser(config.domain, config.trusted_proxies), _throttle(config, ledger or Ledger())
+        pipeline = Pipeline(parser, verifier, policy, service, throttle)
         if worker == 0:
             said = ("reaping", frozenset(config.buckets.items()), frozenset(config.backends.items()), config.uploads)
             reaping = partial(_reaping, storage, routes.get(EVERY_OTHER), _expiry(config))
             await opened.enter_async_context(sharing.use(said, reaping))
         observer = Observer(pipeline, access_log(config.log.format, config.log.level, audit=config.log.audit))
         watched = {name: _watched(config, backend) for name, backend in backends.items()}
-        yield Gateway(observer, watched, Limits(**config.limits.model_dump()), config.drain)
+        limits = Limits(**config.limits.model_dump(exclude={"requests", "client", "key"}))
+        yield Gateway(observer, watched, limits, config.drain)
 
 
 @asynccontextmanager
@@ -120,16 +138,15 @@ async def opened_storage(config: Config) -> AsyncIterator[Backend]:
     async with AsyncExitStack() as opened:
         sharing = Sharing()
         backends = await _observed(config, sharing, opened)
-        routes = await _routes(config, backends, _COMMAND, sharing, opened)
-        yield _protected(config, _routed(routes))
+        replicated = await opened.enter_async_context(_replicated(config, backends, _COMMAND, sharing, None))
+        yield _protected(config, _routed(_routes(config, backends, replicated)))
 
 
-async def _routes(
-    config: Config, backends: Mapping[str, Observe], worker: int, sharing: Sharing, opened: AsyncExitStack
+def _routes(
+    config: Config, backends: Mapping[str, Observe], replicated: Mapping[str, Backend]
 ) -> Mapping[str, Backend]:
     """Return what stands behind each entry of `buckets`."""
     shown = {name: _shown(config, name, backend) for name, backend in backends.items()}
-    replicated = await opened.enter_async_context(_replicated(config, backends, worker, sharing))
     return {name: shown[bucket.backend] for name, bucket in config.buckets.items()} | {**replicated}
 
 
@@ -145,7 +162,8 @@ async def _observed(config: Config, sharing: Sharing, opened: AsyncExitStack) ->
 @asynccontextmanager
 async def _opened(name: str, settings: BackendSettings) -> AsyncIterator[Observe]:
     async with AsyncExitStack() as opened:
-        yield Observe(await open_backend(name, settings, opened))
+        backend = await open_backend(name, settings, opened)
+        yield Observe(AtMost(backend, settings.concurrency) if settings.concurrency else backend)
 
 
 async def open_backends(config: Config, opened: AsyncExitStack) -> Mapping[str, Backend]:
@@ -156,9 +174,27 @@ async def open_backends(config: Config, opened: AsyncExitStack) -> Mapping[str, 
 async def open_backend(name: str, settings: BackendSettings, opened: AsyncExitStack) -> Backend:
     """Open a backend; `opened` closes it. Raises: StartError."""
     try:
-        return await opened.enter_async_context(BACKENDS[settings.type](name, **settings.model_dump(exclude={"type"})))
+        return await opened.enter_async_context(BACKENDS[settings.type](name, **_options(settings)))
     except (OSError, S3Error) as error:
         raise StartError(f"backends.{name}: cannot be opened: {error}") from error
+
+
+def _options(settings: BackendSettings) -> dict[str, Any]:
+    """Return what a storage of a type is opened with."""
+    return settings.model_dump(exclude={"type", "concurrency"})
+
+
+def _throttle(config: Config, ledger: Ledger) -> Throttle | None:
+    """Return what holds clients to limits of requests and bytes, if there are any."""
+    said = config.limits
+    listed = () if isinstance(config.keys, KeyFile) else config.keys
+    keys = {key.access_key: _rate(key.limits) for key in listed if key.limits}
+    throttle = Throttle(ledger, said.requests or 0, _rate(said.client), _rate(said.key), keys)
+    return None if throttle == Throttle(ledger) else throttle
+
+
+def _rate(said: models.Rate) -> Rate:
+    return Rate(said.rate or 0, said.bandwidth or 0)
 
 
 async def examined(config: Config) -> dict[str, Any]:
@@ -179,7 +215,7 @@ def patients(config: Config) -> Sequence[Patient]:
             Patient(
                 name,
                 backend.type,
-                partial(BACKENDS[backend.type], name, **backend.model_dump(exclude={"type"})),
+                partial(BACKENDS[backend.type], name, **_options(backend)),
                 backend.path if isinstance(backend, Local) else None,
                 written={bucket: said.prefix for bucket, said in ours if not said.read_only},
                 read=sorted({bucket for bucket, said in ours if said.read_only}),
@@ -205,13 +241,26 @@ def keys_of(config: Config) -> Mapping[str, Key]:
 
 
 def _replicated(
-    config: Config, backends: Mapping[str, Backend], worker: int, sharing: Sharing
+    config: Config, backends: Mapping[str, Backend], worker: int, sharing: Sharing, notice: Notice | None
 ) -> AbstractAsyncContextManager[Mapping[str, Backend]]:
     if not any(bucket.copies for bucket in config.buckets.values()):
         return nullcontext({})
     from gateway.routes import replicated_routes  # noqa: PLC0415  the libraries of databases take time and memory
 
-    return replicated_routes(config, backends, worker, sharing)
+    return replicated_routes(config, backends, worker, sharing, *([notice.tell] if notice else []))
+
+
+def _places(config: Config) -> Mapping[str, Mapping[str, object]]:
+    """Return where each bucket lies, as whoever runs the gateway is told."""
+    return {
+        name: {
+            "backend": said.backend,
+            **({"fallback": said.fallback.backend} if said.fallback else {}),
+            **({"mirrored_to": [mirror.backend for mirror in said.mirrors]} if said.mirrors else {}),
+            **({"read_only": True} if said.read_only else {}),
+        }
+        for name, said in config.buckets.items()
+    }
 
 
 def _routed(routes: Mapping[str, Backend]) -> Backend:

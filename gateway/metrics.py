@@ -19,6 +19,9 @@ RECEIVED: Final = Counter("gateway_received_bytes", "Bytes of request bodies, as
 SENT: Final = Counter("gateway_sent_bytes", "Bytes of answers, without their headers.", ["operation"])
 IN_FLIGHT: Final = Gauge("gateway_requests_in_flight", "Requests being answered.", multiprocess_mode="livesum")
 CONNECTIONS: Final = Gauge("gateway_connections", "Open connections of clients.", multiprocess_mode="livesum")
+LIMITED: Final = Counter(
+    "gateway_limited", "Requests and connections that were told to slow down, and calls of backends.", ["limit"]
+)
 REFUSED: Final = Counter("gateway_authentication_failures", "Requests whose sender was not believed.", ["reason"])
 BACKEND_SECONDS: Final = Histogram(
     "gateway_backend_seconds",
@@ -36,6 +39,12 @@ BACKEND_SENT: Final = Counter(
 )
 BACKEND_RECEIVED: Final = Counter(
     "gateway_backend_received_bytes", "Bytes of objects that came from a backend.", ["backend", "operation"]
+)
+BACKEND_IN_FLIGHT: Final = Gauge(
+    "gateway_backend_calls_in_flight",
+    "Calls of backends that have not ended; a download has when it is through.",
+    ["backend"],
+    multiprocess_mode="livesum",
 )
 BUILD: Final = Gauge(
     "gateway_build_info", "Always 1; the labels tell what runs.", ["version", "python"], multiprocess_mode="max"
@@ -167,6 +176,7 @@ IMAGE_OLDEST: Final = Gauge(
 
 __all__ = [
     "BACKEND_CALLS",
+    "BACKEND_IN_FLIGHT",
     "BACKEND_RECEIVED",
     "BACKEND_SECONDS",
     "BACKEND_SENT",
@@ -188,6 +198,7 @@ __all__ = [
     "IMAGE_SECONDS",
     "IMAGE_VARIANTS",
     "IN_FLIGHT",
+    "LIMITED",
     "MIRRORED",
     "MODE_CHANGES",
     "PAUSED",

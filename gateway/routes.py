@@ -1,7 +1,7 @@
 """From a Config to the storages behind each bucket, each with what stands around it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -17,7 +17,7 @@ from gateway.replication.ground import Ground
 from gateway.replication.healer import Healer
 from gateway.replication.journal import Journal
 from gateway.replication.keeping import Keeping
-from gateway.replication.measure import Measure
+from gateway.replication.measure import Measure, Tell, unheard
 from gateway.replication.member import Member
 from gateway.replication.mirroring import Mirroring
 from gateway.replication.records import Timing, new_id
@@ -48,11 +48,12 @@ def is_replicated(bucket: Bucket) -> bool:
 
 @asynccontextmanager
 async def replicated_routes(
-    config: Config, backends: Mapping[str, Backend], worker: int, sharing: Sharing
+    config: Config, backends: Mapping[str, Backend], worker: int, sharing: Sharing, tell: Tell = unheard
 ) -> AsyncIterator[Mapping[str, Backend]]:
     """Open what stands behind each bucket with a fallback or mirrors, by its name in the configuration.
 
-    What is open already and the same is shared, so that it goes on as the node that it is. Raises: StartError.
+    What is open already and the same is shared, so that it goes on as the node that it is. The first worker hears of
+    each bucket how it does, by `tell`. Raises: StartError.
     """
     wanted = {name: bucket for name, bucket in config.buckets.items() if is_replicated(bucket)}
     if not wanted:
@@ -65,7 +66,8 @@ async def replicated_routes(
             raise StartError(f"state: cannot be opened: {error}") from error
         storages: dict[str, Backend] = {}
         for name in wanted:
-            running = partial(_running, config, name, backends, store, first=worker == 0)
+            made = partial(_Route, config, name, backends, store, tell)
+            running = partial(_running, made, first=worker == 0)
             storages[name] = await opened.enter_async_context(sharing.use(_made_of(config, name), running))
         yield {name: Private(storage) for name, storage in storages.items()}
 
@@ -79,10 +81,8 @@ def _made_of(config: Config, name: str) -> Hashable:
 
 
 @asynccontextmanager
-async def _running(
-    config: Config, name: str, backends: Mapping[str, Backend], store: Store, *, first: bool
-) -> AsyncIterator[Backend]:
-    route = _Route(config, name, backends, store)
+async def _running(made: Callable[[], "_Route"], *, first: bool) -> AsyncIterator[Backend]:
+    route = made()
     async with route.running(first=first):
         yield route.storage
 
@@ -90,9 +90,10 @@ async def _running(
 class _Route:
     """All that one replicated bucket is made of, in this process."""
 
-    def __init__(self, config: Config, name: str, backends: Mapping[str, Backend], store: Store) -> None:
+    def __init__(self, config: Config, name: str, backends: Mapping[str, Backend], store: Store, tell: Tell) -> None:
         bucket, node = config.buckets[name], new_id()
         self._config, self._name, self._automatic = config, name, bucket.failover == "auto"
+        self._tell = tell
         self._primary = Breaking(placed(name, bucket, backends), node)
         self._fallback = Breaking(placed(name, bucket.fallback, backends), node) if bucket.fallback else None
         self._mirrors = {mirror.backend: Breaking(placed(name, mirror, backends), node) for mirror in bucket.mirrors}
@@ -126,14 +127,14 @@ class _Route:
         if self._fallback:
             work.append(Healer(self._journal, self._primary, self._fallback, self._timing).run())
         if self._fallback and first:
-            work.append(Ground(self._primary, self._fallback, self._buckets).run())
+            work.append(Ground(self._journal, self._primary, self._fallback, self._buckets).run())
         for target, mirror in self._mirrors.items():
             work.append(self._mirroring[target].run())
             if first:
                 work.append(Keeping(mirror, self._protect[target]).run(self._buckets))
                 work.append(Baseline(self._journal, target, self._primary, mirror, self._buckets).run())
         if first:
-            work.append(Measure(self._journal).run())
+            work.append(Measure(self._journal, self._tell).run())
         named = {storage.name: storage for storage in storages}
         work.append(Sweeper(self._journal, named, self._timing).run())
         return work

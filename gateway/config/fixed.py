@@ -10,7 +10,7 @@ SECTIONS: Final = ("listen", "admin", "tls", "workers", "state")
 WAYS: Final = frozenset(
     {
         *("access_key", "secret_key", "session_token", "profile", "role", "external_id", "credentials", "ca", "fsync"),
-        *("connections", "connect_timeout", "answer_timeout", "stall_timeout"),
+        *("concurrency", "connections", "connect_timeout", "answer_timeout", "stall_timeout"),
     }
 )
 

@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    IPvAnyNetwork,
     PlainSerializer,
     SecretStr,
     Tag,
@@ -48,6 +49,13 @@ class Identity(Section):
     display_name: str = ""
 
 
+class Rate(Section):
+    """How much may be asked for in a second."""
+
+    rate: float | None = Field(None, gt=0)
+    bandwidth: Bytes | None = Field(None, ge=1024)
+
+
 class Key(Section):
     """An access key and what may be done with it."""
 
@@ -55,6 +63,7 @@ class Key(Section):
     secret_key: SecretStr = Field(min_length=8)
     allow: tuple[str, ...] = ("*",)
     owner: Identity | None = None
+    limits: Rate | None = None
 
     @field_validator("allow", mode="before")
     @classmethod
@@ -74,7 +83,13 @@ class KeyFile(Section):
     file: Path
 
 
-class Local(Section):
+class Storage(Section):
+    """What holds for a backend of any type."""
+
+    concurrency: int | None = Field(None, ge=4)
+
+
+class Local(Storage):
     """Files on a disk of this machine."""
 
     type: Literal["local"]
@@ -82,13 +97,13 @@ class Local(Section):
     fsync: bool = True
 
 
-class Memory(Section):
+class Memory(Storage):
     """Objects that are gone when the process ends."""
 
     type: Literal["memory"]
 
 
-class S3Account(Section):
+class S3Account(Storage):
     """How requests of an account are signed and sent. Without keys, the AWS default chain finds credentials."""
 
     region: str | None = Field(None, pattern=r"^[a-z0-9-]+$")
@@ -135,7 +150,7 @@ class R2(S3Account):
     jurisdiction: Literal["eu", "fedramp", "us"] | None = None
 
 
-class Gcs(Section):
+class Gcs(Storage):
     """A project of Google Cloud Storage. Without a file, credentials are found as Google's own libraries find them."""
 
     type: Literal["gcs"]
@@ -233,9 +248,13 @@ class Limits(Section):
     header_timeout: Seconds = Field(15.0, gt=0)
     idle_timeout: Seconds = Field(75.0, gt=0)
     stall_timeout: Seconds = Field(30.0, gt=0)
+    body_rate: Bytes = Field(256, ge=0)
     unread: Bytes = Field(1024 * 1024, ge=0)
     linger: Seconds = Field(1.0, gt=0)
     connections: int = Field(10_000, ge=1)
+    requests: int | None = Field(None, ge=1)
+    client: Rate = Rate()
+    key: Rate = Rate()
 
 
 class Log(Section):
@@ -270,6 +289,7 @@ class Config(Section):
     admin: Address | None = Endpoint("127.0.0.1", 9001)
     region: str = Field("us-east-1", pattern=r"^[a-z0-9-]+$")
     domain: tuple[str, ...] = ()
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     tls: Tls | None = None
     workers: Workers = 1
     drain: Seconds = Field(30.0, ge=0)
@@ -309,7 +329,7 @@ class Config(Section):
                 return {**data, "buckets": {"*": {"backend": next(iter(backends))}}}
         return data
 
-    @field_validator("domain", mode="before")
+    @field_validator("domain", "trusted_proxies", mode="before")
     @classmethod
     def _read_one_or_many(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value

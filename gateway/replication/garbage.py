@@ -40,6 +40,11 @@ def discard_staged(tx: Transaction, scope: Scope, staged: Sequence[tuple[Address
     discard(tx, scope, unused)
 
 
+def spare(tx: Transaction, scope: Scope, trash: Trash) -> None:
+    """Let something that was discarded be: it is needed again."""
+    tx.connection.execute(delete(TRASH).where(_is(scope, trash)))
+
+
 def due(tx: Transaction, scope: Scope) -> Sequence[Trash]:
     """Return what is to be deleted now, and let nobody else try that for a while."""
     condition = (TRASH.c.route == scope.route, TRASH.c.due <= tx.now)

@@ -1,4 +1,4 @@
-"""Has the buckets of the primary on the fallback before they are needed there: in an outage nobody can ask for them."""
+"""Knows the buckets of the primary, and has them on the fallback, before an outage: in it nobody can ask for them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,8 +8,9 @@ from typing import Final
 import structlog
 
 from gateway.errors import BucketAlreadyExists, NoSuchBucket, S3Error
+from gateway.replication.journal import Journal
 from gateway.replication.outcome import name_of
-from gateway.storage import Backend
+from gateway.storage import Backend, BucketInfo
 
 log = structlog.get_logger()
 AGAIN: Final = 600.0  # seconds, for buckets that were made at the primary itself
@@ -17,10 +18,16 @@ SOON: Final = 10.0  # seconds after a failure
 
 
 class Ground:
-    """Looks now and then which buckets there are; `buckets` names them. Those made through the gateway are there."""
+    """Looks now and then which buckets there are; `buckets` names them. Those made through the gateway are known."""
 
-    def __init__(self, primary: Backend, fallback: Backend, buckets: Callable[[], Awaitable[Sequence[str]]]) -> None:
-        self._primary, self._fallback, self._buckets = primary, fallback, buckets
+    def __init__(
+        self,
+        journal: Journal,
+        primary: Backend,
+        fallback: Backend,
+        buckets: Callable[[], Awaitable[Sequence[str]]],
+    ) -> None:
+        self._journal, self._primary, self._fallback, self._buckets = journal, primary, fallback, buckets
         self._made: set[str] = set()
 
     async def run(self) -> None:
@@ -35,14 +42,22 @@ class Ground:
                 await asyncio.sleep(AGAIN)
 
     async def round(self) -> None:
-        """Make the buckets that are missing, each with its labels. Raises: S3Error."""
-        for bucket in await self._buckets():
-            if bucket not in self._made:
-                with suppress(NoSuchBucket):  # nobody has created it yet
-                    await self._make(bucket)
+        """Write down which buckets there are, and make those that are missing, with their labels. Raises: S3Error."""
+        named = await self._buckets()
+        found = [info for bucket in named if (info := await self._found(bucket))]
+        names = {info.name for info in found}
+        await self._journal.buckets.know(sorted(names), all_=True)
+        recorded, _ = await self._journal.buckets.every()
+        gone = [bucket for bucket in recorded if bucket not in names and not await self._found(bucket)]
+        await self._journal.buckets.fade(gone)
+        for info in found:
+            if info.name not in self._made:
+                with suppress(BucketAlreadyExists):
+                    await self._fallback.create_bucket(info.name, info.labels)
+                self._made.add(info.name)
 
-    async def _make(self, bucket: str) -> None:
-        labels = (await self._primary.head_bucket(bucket)).labels
-        with suppress(BucketAlreadyExists):
-            await self._fallback.create_bucket(bucket, labels)
-        self._made.add(bucket)
+    async def _found(self, bucket: str) -> BucketInfo | None:
+        """Return what the primary says of a bucket; None: nobody has created it yet."""
+        with suppress(NoSuchBucket):
+            return await self._primary.head_bucket(bucket)
+        return None

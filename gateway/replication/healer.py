@@ -6,16 +6,18 @@ from typing import Final
 import structlog
 
 from gateway import metrics
-from gateway.errors import InternalError, NoSuchKey, ServiceUnavailable
+from gateway.errors import InternalError, NoSuchKey, S3Error, ServiceUnavailable
 from gateway.replication.copier import Carriage
 from gateway.replication.journal import Journal
 from gateway.replication.lease import Lease
+from gateway.replication.making import have
 from gateway.replication.outcome import name_of, result_of
-from gateway.replication.records import Claim, Outcome, Row, Timing
+from gateway.replication.records import Claim, Outcome, Recorded, Row, Timing
 from gateway.storage import Address, Backend
 
 log = structlog.get_logger()
 WORKERS: Final = 32  # keys at once
+AGAIN: Final = 5.0  # times Timing.backoff, until a bucket is tried again
 IDLE: Final = 0.5  # seconds after which it is looked again for work
 
 
@@ -35,11 +37,27 @@ class Healer:
     async def round(self) -> int:
         """Heal the keys whose turn it is, and return how many were tried."""
         try:
+            buckets = await self._journal.buckets.claim(WORKERS)
+            await asyncio.gather(*(self.make(bucket) for bucket in buckets))
             claims = await self._journal.claim_rows(WORKERS)
         except ServiceUnavailable:
             return 0
         await asyncio.gather(*(self.heal(claim) for claim in claims))
-        return len(claims)
+        return len(buckets) + len(claims)
+
+    async def make(self, bucket: Recorded) -> None:
+        """Make the primary have a bucket, before any key of it is healed.
+
+        The fallback, which had it first, learns its labels: it will be asked for them in the next outage.
+        """
+        try:
+            for storage in (self._fallback, self._primary):
+                await have(storage, bucket.name, bucket.labels)
+        except S3Error as error:
+            log.warning("bucket_not_healed", bucket=bucket.name, error=name_of(error))
+            await self._journal.buckets.again(bucket, self._timing.backoff * AGAIN)
+        else:
+            await self._journal.buckets.healed(bucket)
 
     async def heal(self, claim: Claim) -> None:
         """Make the primary hold what the row says, and tell the journal what became of it."""

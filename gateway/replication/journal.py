@@ -26,6 +26,7 @@ from gateway.replication import (
     uploads,
     working,
 )
+from gateway.replication.inventory import Inventory
 from gateway.replication.ops import Settlement
 from gateway.replication.records import (
     UNSET,
@@ -80,6 +81,7 @@ class Journal:
     ) -> None:
         self._store, self._timing = store, timing
         self._scope = Scope(route, node, tuple(targets), fallback, self.rules(timing))
+        self.buckets = Inventory(store, self._scope)
         self._begun: set[str] = set()
         self._settled: deque[Settlement] = deque()
         self._settling: asyncio.Task[None] | None = None
@@ -189,8 +191,8 @@ class Journal:
         Conditions are decided by the row, or, while there is none, by `known`. With `gen` the row must be that one
         still. Whatever is raised, `settle` the op
         (UNKNOWN after StateUnknown or a cancellation, else REFUSED). Raises: PreconditionFailed, NoSuchKey,
-        ConditionalRequestConflict (another row came up meanwhile), NoSuchUpload, ServiceUnavailable (the mode is
-        another, the op was swept, or nobody knows what the conditions are about).
+        ConditionalRequestConflict (another row came up meanwhile), NoSuchUpload, NoSuchBucket, ServiceUnavailable (the
+        mode is another, the op was swept, or nobody knows what the conditions are about).
         """
         row = await self._run(rows.commit, op, info, Terms(conditions, known, upload, gen))
         self._begun.discard(op.id)

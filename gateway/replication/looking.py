@@ -4,10 +4,11 @@ from typing import Any, Final
 
 from sqlalchemy import BindParameter, ColumnElement, FromClause, and_, bindparam, func, select
 
-from gateway.replication.records import Baseline, Look, Mode
+from gateway.replication import buckets
+from gateway.replication.records import Baseline, Look, Mode, Presence
 from gateway.replication.rows import to_row
 from gateway.replication.scope import Prepared, Scope
-from gateway.state.schema import OPS, REPLICAS, ROUTES, ROWS, TASKS, UPLOADS
+from gateway.state.schema import BUCKETS, OPS, REPLICAS, ROUTES, ROWS, TASKS, UPLOADS
 from gateway.state.store import Transaction, clock
 from gateway.storage import Address
 
@@ -27,6 +28,10 @@ _COMPLETE = (
     .where(REPLICAS.c.route == _ROUTE, REPLICAS.c.baseline == Baseline.COMPLETE.value)
     .scalar_subquery()
 )
+_PRESENCE = select(BUCKETS.c.presence).where(BUCKETS.c.route == _ROUTE, BUCKETS.c.name == _BUCKET).scalar_subquery()
+_NONE_MISSING = (
+    select(BUCKETS.c.presence).where(BUCKETS.c.route == _ROUTE, BUCKETS.c.name == buckets.ALL).scalar_subquery()
+)
 _LOOK: Final = Prepared(
     select(
         ROUTES.c.mode,
@@ -36,6 +41,8 @@ _LOOK: Final = Prepared(
         _WRITES.label("writes"),
         _TASKS.label("lacking"),
         _COMPLETE.label("complete"),
+        _PRESENCE.label("presence"),
+        _NONE_MISSING.label("none_missing"),
         ROWS.c.bucket,
         ROWS.c.key,
         ROWS.c.gen,
@@ -56,7 +63,7 @@ def look(tx: Transaction, scope: Scope, at: Address) -> Look | None:
     tx.told(found.now)
     mode = Mode(found.mode if found.effective <= tx.now else found.previous)
     row = to_row(found) if found.gen is not None else None
-    return Look(mode, row, _dirty(scope, found))
+    return Look(mode, row, _dirty(scope, found), _presence(found))
 
 
 def is_known(tx: Transaction, scope: Scope, bucket: str) -> bool:
@@ -66,6 +73,12 @@ def is_known(tx: Transaction, scope: Scope, bucket: str) -> bool:
         if tx.connection.execute(select(table.c.route).where(*here).limit(1)).first():
             return True
     return False
+
+
+def _presence(found: Any) -> Presence:
+    if found.presence is not None:
+        return Presence(found.presence)
+    return Presence.UNSURE if found.none_missing is None else Presence.ABSENT
 
 
 def _dirty(scope: Scope, found: Any) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Tells the metrics how a route does; one process is enough for that."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -15,12 +16,18 @@ from gateway.replication.reporting import Report, Target
 log = structlog.get_logger()
 EVERY: Final = 15.0  # seconds
 
+Tell = Callable[[str, Report | None], None]
+
+
+def unheard(_route: str, _report: Report | None) -> None:
+    """Tell nobody."""
+
 
 class Measure:
-    """Asks the journal now and then, and sets the gauges by what it says."""
+    """Asks the journal now and then, sets the gauges by what it says, and tells it on; None where it said nothing."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, tell: Tell = unheard) -> None:
+        self._journal, self._tell_on = journal, tell
         self._epoch: int | None = None  # from which on changes are counted
 
     async def run(self) -> None:
@@ -36,9 +43,11 @@ class Measure:
         except ServiceUnavailable as error:
             metrics.STATE_UP.labels(self._journal.route).set(0)
             log.warning("not_measured", route=self._journal.route, error=name_of(error))
+            self._tell_on(self._journal.route, None)
             return
         metrics.STATE_UP.labels(self._journal.route).set(1)
         self._tell(report)
+        self._tell_on(self._journal.route, report)
 
     def _tell(self, report: Report) -> None:
         route, healing = self._journal.route, report.healing

@@ -2,12 +2,12 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import and_, case, func, select, update
 
 from gateway.errors import ServiceUnavailable
-from gateway.replication.records import Mode, RouteState, Standing, Vote
+from gateway.replication.records import Mode, Presence, RouteState, Standing, Vote
 from gateway.replication.scope import Scope, taken, upsert
-from gateway.state.schema import NODES, ROUTES, ROWS, VOTES
+from gateway.state.schema import BUCKETS, NODES, ROUTES, ROWS, VOTES
 from gateway.state.store import Transaction
 
 
@@ -135,8 +135,10 @@ def _voted(tx: Transaction, scope: Scope) -> tuple[bool, bool]:
 
 
 def _has_rows(tx: Transaction, scope: Scope) -> bool:
-    found = tx.connection.execute(select(ROWS.c.gen).where(ROWS.c.route == scope.route).limit(1))
-    return found.first() is not None
+    """Say whether the primary lacks a key or a bucket."""
+    new = and_(BUCKETS.c.route == scope.route, BUCKETS.c.presence.in_((int(Presence.NEW), int(Presence.COMING))))
+    left = (select(ROWS.c.gen).where(ROWS.c.route == scope.route), select(BUCKETS.c.gen).where(new))
+    return any(tx.connection.execute(found.limit(1)).first() for found in left)
 
 
 def _change(tx: Transaction, scope: Scope, phase: Phase, to: Mode, reason: str) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import Enum, IntEnum, StrEnum
 from typing import Final, NamedTuple
 
-from gateway.storage import PRIVATE, Address, ObjectInfo, WriteOptions
+from gateway.storage import PRIVATE, Address, BucketInfo, ObjectInfo, WriteOptions
 
 
 class Mode(IntEnum):
@@ -48,6 +48,21 @@ class Baseline(StrEnum):
     RUNNING = "running"
     COMPLETE = "complete"  # only now may it answer for the primary
     INVALID = "invalid"
+
+
+class Presence(IntEnum):
+    """Whether the primary has a bucket, as far as the journal knows."""
+
+    UNSURE = 0  # nobody has told
+    KNOWN = 1  # it has, or may have it
+    NEW = 2  # the bucket was made while the primary was down, which therefore lacks it and all that is in it
+    COMING = 3  # as NEW, but it is being made at the primary: there it may be by now, empty
+    ABSENT = 4  # all buckets of the primary were told of, and this one was not
+
+    @property
+    def is_new(self) -> bool:
+        """Whether a key of the bucket that has no row does not exist."""
+        return self in {Presence.NEW, Presence.COMING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +128,36 @@ class Look(NamedTuple):
     mode: Mode
     row: Row | None
     dirty: frozenset[str]
+    presence: Presence = Presence.UNSURE
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the bucket is one that the primary lacks."""
+        return self.presence.is_new
+
+
+class Recorded(NamedTuple):
+    """What is written down of a bucket; labels and age only while it is new."""
+
+    name: str
+    presence: Presence
+    gen: int
+    labels: Mapping[str, str]
+    created: datetime
+
+    @property
+    def info(self) -> BucketInfo:
+        """The bucket as it is told to clients."""
+        return BucketInfo(self.name, self.created, self.labels)
+
+
+class Intent(NamedTuple):
+    """That the primary is about to be asked to make a bucket. `is_first`: nothing was written down of it before."""
+
+    bucket: str
+    presence: Presence
+    gen: int
+    is_first: bool
 
 
 class Op(NamedTuple):
@@ -156,7 +201,7 @@ class Turn(NamedTuple):
 
 
 class Trash(NamedTuple):
-    """An object of our own that nobody needs any more, by the name of its backend."""
+    """An object of our own that nobody needs any more, by the name of its backend; without a key, a bucket."""
 
     backend: str
     at: Address
@@ -204,6 +249,7 @@ class Healing(NamedTuple):
     tombstones: int = 0
     bytes: int = 0
     oldest: float = 0.0  # seconds
+    buckets: int = 0  # that it lacks themselves
 
 
 class RouteState(NamedTuple):

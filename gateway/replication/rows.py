@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row as Found
-from sqlalchemy import bindparam, case, delete, func, insert, select, tuple_, update
+from sqlalchemy import bindparam, case, delete, exists, func, insert, select, tuple_, update
 
 from gateway.conditions import Conditions
 from gateway.errors import ConditionalRequestConflict, NoSuchUpload, ServiceUnavailable
-from gateway.replication import garbage, modes, ops, tasks, uploads
+from gateway.replication import buckets, garbage, modes, ops, tasks, uploads
 from gateway.replication.encoding import decode, encode
 from gateway.replication.records import (
     UNSET,
@@ -19,12 +19,13 @@ from gateway.replication.records import (
     Mode,
     Op,
     Outcome,
+    Presence,
     Row,
     Trash,
     new_id,
 )
 from gateway.replication.scope import Scope, at_key
-from gateway.state.schema import ROWS
+from gateway.state.schema import BUCKETS, ROWS
 from gateway.state.store import Transaction
 from gateway.storage import Address, ObjectInfo
 
@@ -76,13 +77,13 @@ def page(tx: Transaction, scope: Scope, bucket: str, span: Sequence[Any], limit:
 
 def commit(tx: Transaction, scope: Scope, op: Op, info: ObjectInfo, terms: Terms) -> Row:
     """Make what an op has staged the newest state of its key."""
-    mode = _enter(tx, scope, [op.at])
+    ground = _enter(tx, scope, [op.at])
     if not ops.end(tx, op):
         raise ServiceUnavailable("The write took so long that it was given up.")
     if terms.upload and not uploads.forget(tx, scope, terms.upload):
         raise NoSuchUpload
     old = _find_to_replace(tx, scope, op.at)
-    _decide(op.at, old, mode, terms)
+    _decide(op.at, old, ground, terms)
     row = _put(tx, scope, Row(op.at, tx.gens(1)[0], op.staged, info), old)
     tasks.touch(tx, scope, [tasks.Touch(op.at, Kind.PUT, tx.now, encode(info), info.size)])
     return row
@@ -90,10 +91,10 @@ def commit(tx: Transaction, scope: Scope, op: Op, info: ObjectInfo, terms: Terms
 
 def bury(tx: Transaction, scope: Scope, ats: Sequence[Address], terms: Terms) -> None:
     """Make absence the newest state of keys."""
-    mode = _enter(tx, scope, ats)
+    ground = _enter(tx, scope, ats)
     for at, gen in zip(ats, tx.gens(len(ats)), strict=True):
         old = _find_to_replace(tx, scope, at)
-        _decide(at, old, mode, terms)
+        _decide(at, old, ground, terms)
         _put(tx, scope, Row(at, gen, "", None), old)
     tasks.touch(tx, scope, [tasks.Touch(at, Kind.DELETE, tx.now, "") for at in ats])
 
@@ -160,17 +161,27 @@ def unhealed(tx: Transaction, scope: Scope) -> Healing:
     tombstones = func.sum(case((ROWS.c.deleted, 1), else_=0))
     columns = (func.count(), tombstones, func.sum(ROWS.c.size), func.min(ROWS.c.since))
     count, deleted, size, since = tx.connection.execute(select(*columns).where(ROWS.c.route == scope.route)).one()
-    return Healing(count - deleted, int(deleted), int(size), tx.now - since) if count else Healing()
+    lacking = buckets.lacking(tx, scope)
+    if not count:
+        return Healing(buckets=lacking)
+    return Healing(count - deleted, int(deleted), int(size), tx.now - since, lacking)
 
 
-def _enter(tx: Transaction, scope: Scope, ats: Sequence[Address]) -> Mode:
-    """Lock keys, and make sure that the mode lets their newest state be on the fallback, to the end."""
+class _Ground(NamedTuple):
+    """What is certain of a key until the end of a transaction."""
+
+    mode: Mode
+    presence: Presence
+
+
+def _enter(tx: Transaction, scope: Scope, ats: Sequence[Address]) -> _Ground:
+    """Lock keys, and make sure that mode and bucket let their newest state be on the fallback, to the end."""
     tx.lock_route(scope.route, shared=True)
     tx.lock(scope.route, ats[0].bucket, [at.key.encode() for at in ats])
-    return modes.fence(tx, scope)
+    return _Ground(modes.fence(tx, scope), buckets.held(tx, scope, ats[0].bucket))
 
 
-def _decide(at: Address, old: Row | None, mode: Mode, terms: Terms) -> None:
+def _decide(at: Address, old: Row | None, ground: _Ground, terms: Terms) -> None:
     """Raise unless the conditions hold for the newest state, wherever that is."""
     if terms.gen is not None and (old is None or old.gen != terms.gen):
         raise ConditionalRequestConflict
@@ -180,7 +191,9 @@ def _decide(at: Address, old: Row | None, mode: Mode, terms: Terms) -> None:
         if terms.known is not UNSET:
             raise ConditionalRequestConflict
         terms.conditions.check_write(at.key, old.info)
-    elif terms.known is UNSET or mode is not Mode.FAILOVER:  # the primary may have changed what is known
+    elif ground.presence.is_new:
+        terms.conditions.check_write(at.key, None)
+    elif terms.known is UNSET or ground.mode is not Mode.FAILOVER:  # the primary may have changed what is known
         raise ServiceUnavailable("It is not known what the object is by now.")
     else:
         terms.conditions.check_write(at.key, terms.known)
@@ -221,7 +234,8 @@ def _beginning(tx: Transaction, scope: Scope, at: Address) -> dict[str, Any]:
 
 
 def _due(scope: Scope, now: float, limit: int, *, deleted: bool) -> Any:
-    due = (ROWS.c.route == scope.route, ROWS.c.deleted.is_(deleted), ROWS.c.due <= now)
+    new = exists().where(BUCKETS.c.route == scope.route, BUCKETS.c.name == ROWS.c.bucket, buckets.is_new())
+    due = (ROWS.c.route == scope.route, ROWS.c.deleted.is_(deleted), ROWS.c.due <= now, ~new)
     columns = (*_COLUMNS, ROWS.c.token, ROWS.c.taint_until, ROWS.c.attempts)
     return select(*columns).where(*due).order_by(ROWS.c.due).limit(limit).with_for_update(skip_locked=True)
 

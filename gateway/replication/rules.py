@@ -76,6 +76,10 @@ class Rules:
         """When an object that is needed no more may be deleted: who looked at its row may still be reading."""
         return now + self.timing.hold
 
+    def absent_before(self, now: float) -> float:
+        """When the primary must last have been asked to make a bucket that it lacks, for it to be forgotten."""
+        return now - self.timing.hold - 3600.0
+
     # --- deletes of mirrors ---
 
     def is_another_hour(self, since: float, now: float) -> bool:

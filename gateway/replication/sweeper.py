@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from gateway.errors import NoSuchBucket, S3Error, ServiceUnavailable
+from gateway.errors import BucketNotEmpty, NoSuchBucket, S3Error, ServiceUnavailable
 from gateway.replication.journal import Journal
 from gateway.replication.outcome import name_of
 from gateway.replication.records import Timing, Trash
@@ -39,9 +39,11 @@ class Sweeper:
         if backend is None:  # it is configured no more
             return
         try:
-            await backend.delete(trash.at)
+            await (backend.delete(trash.at) if trash.at.key else backend.delete_bucket(trash.at.bucket))
         except NoSuchBucket:
             pass
+        except BucketNotEmpty:  # what is in it goes first
+            return
         except S3Error as error:
             log.warning("trash_not_deleted", backend=trash.backend, key=trash.at.key, error=error.code)
             return

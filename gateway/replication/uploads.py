@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import and_, delete, insert, or_, select
 
-from gateway.replication import garbage
+from gateway.replication import buckets, garbage
 from gateway.replication.encoding import decode_options, encode_options
 from gateway.replication.records import Begun
 from gateway.replication.scope import Scope, in_range
@@ -16,7 +16,8 @@ from gateway.storage import Address, UploadQuery
 
 
 def begin(tx: Transaction, scope: Scope, begun: Begun) -> None:
-    """Write an upload down."""
+    """Write an upload down. Raises: NoSuchBucket."""
+    buckets.held(tx, scope, begun.at.bucket)
     values = {
         "id": begun.id,
         "route": scope.route,

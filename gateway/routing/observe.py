@@ -48,13 +48,15 @@ _SERVER_ERROR: Final = 500
 class Observe:
     """A `Backend` that counts what the one inside does. A download counts when it is through, its time until it opens.
 
-    `answered` and `failed` tell, on the clock of `time.monotonic`, when it last did what it was asked, and when not.
+    `answered` and `failed` tell, on the clock of `time.monotonic`, when it last did what it was asked, and when not,
+    `under_way` how many calls have not ended.
     """
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
         self.name = inner.name
         self.answered = self.failed = NEVER
+        self.under_way = 0
 
     def note(self, outcome: str) -> None:
         """Note when a call ended; one that was the client's fault says nothing of the backend."""
@@ -192,11 +194,13 @@ class _Noted:
         self._observe, self._operation, self._body = observe, operation, body
 
     def __enter__(self) -> None:
+        self._observe.under_way += 1
         self._started = time.perf_counter()
 
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        self._observe.under_way -= 1
         backend, operation, body = self._observe.name, self._operation, self._body
         _seconds(backend, operation).observe(time.perf_counter() - self._started)
         outcome = outcome_of(error, writes=operation in WRITES, body=body is not None)
@@ -218,6 +222,7 @@ class _Opening:
         self._chunks: AsyncGenerator[bytes, None] | None = None
 
     async def __aenter__(self) -> Download:
+        self._observe.under_way += 1
         started = time.perf_counter()
         try:
             download = await self._inner.__aenter__()
@@ -257,6 +262,7 @@ class _Opening:
             self._error = ServiceUnavailable()
 
     def _end(self) -> None:
+        self._observe.under_way -= 1
         outcome = outcome_of(self._error, writes=False)
         _calls(self._observe.name, "get", outcome).inc()
         if self._received:

@@ -72,7 +72,7 @@ def _json(exchange: Exchange, seconds: float) -> str:
         f'{{"time":"{now()}","level":"info","event":"request","request_id":"{exchange.request_id}",'
         f'"method":"{exchange.method}","operation":"{exchange.operation}",'
         f'"bucket":{quoted(call.bucket if call else "")},"key":{quoted(call.key if call else "")},'
-        f'"key_id":{quoted(exchange.access_key)},"remote":{quoted(exchange.connection.remote)},'
+        f'"key_id":{quoted(exchange.access_key)},"remote":{quoted(exchange.remote)},'
         f'"status":{exchange.status},"error":"{exchange.error}","received":{exchange.payload.total_bytes},'
         f'"sent":{exchange.sent},"seconds":{seconds:.6f}}}\n'
     )
@@ -84,5 +84,5 @@ def _console(exchange: Exchange, seconds: float) -> str:
     return (
         f"{now()} info    {exchange.operation} {plain(path)} {exchange.status} {exchange.error or '-'} "
         f"{seconds * 1000:.1f} ms in={exchange.payload.total_bytes} out={exchange.sent} "
-        f"key={plain(exchange.access_key or '-')} from={exchange.connection.remote} id={exchange.request_id}\n"
+        f"key={plain(exchange.access_key or '-')} from={exchange.remote} id={exchange.request_id}\n"
     )

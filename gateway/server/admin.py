@@ -3,8 +3,9 @@
 import json
 import math
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -13,6 +14,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway.server.checkup import Checkup, Examine
 from gateway.server.health import Board
+from gateway.server.page import HEADERS, page
+from gateway.server.status import Status
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
@@ -21,28 +24,29 @@ NO_STORE: Final = {"Cache-Control": "no-store"}
 async def admin_server(
     sockets: Sequence[socket.socket], board: Board, shared: str = "", examine: Examine | None = None
 ) -> AsyncIterator[None]:
-    """Serve /metrics, /livez, /readyz and /check.
+    """Serve /metrics, /livez, /readyz, /status, /check and, for people, a page at /.
 
     `shared` is the folder in which several workers keep their metrics, `examine` what looks at the backends.
     """
     checkup = Checkup(examine) if examine else None
+    status = Status(board, partial(_registry, shared))
+
+    answers: Mapping[str, Callable[[], web.Response]] = {
+        "/": lambda: web.Response(text=page(status.report()), content_type="text/html", headers=HEADERS),
+        "/livez": lambda: _json(200, {"live": True}),
+        "/metrics": lambda: _metrics(shared),
+        "/readyz": lambda: _readiness(board),
+        "/status": lambda: _json(200, status.report()),
+    }
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/check" and checkup:
             return _check(request, checkup)
         if request.method not in {"GET", "HEAD"}:
             return web.Response(status=405, headers={"Allow": "GET, HEAD"})
-        match request.path:
-            case "/livez":
-                return _json(200, {"live": True})
-            case "/readyz":
-                ready, detail = board.report()
-                return _json(200 if ready else 503, detail)
-            case "/metrics":
-                return web.Response(
-                    body=generate_latest(_registry(shared)), headers={"Content-Type": CONTENT_TYPE_LATEST, **NO_STORE}
-                )
-        return _json(404, {"known": ["/check", "/livez", "/metrics", "/readyz"]})
+        if asked := answers.get(request.path):
+            return asked()
+        return _json(404, {"known": sorted([*answers, "/check"])})
 
     runner = web.ServerRunner(web.Server(answer, access_log=None))
     await runner.setup()
@@ -54,6 +58,17 @@ async def admin_server(
         if checkup:
             await checkup.close()
         await runner.cleanup()
+
+
+def _readiness(board: Board) -> web.Response:
+    ready, detail = board.report()
+    return _json(200 if ready else 503, detail)
+
+
+def _metrics(shared: str) -> web.Response:
+    return web.Response(
+        body=generate_latest(_registry(shared)), headers={"Content-Type": CONTENT_TYPE_LATEST, **NO_STORE}
+    )
 
 
 def _check(request: web.BaseRequest, checkup: Checkup) -> web.Response:

@@ -56,7 +56,7 @@ def _json(exchange: Exchange, key: str, error: str, result: str) -> str:
         f'"method":"{exchange.method}","operation":"{exchange.operation}",'
         f'"bucket":{quoted(exchange.call.bucket if exchange.call else "")},"key":{quoted(key)},'
         f'"key_id":{quoted(key_id)},"proven":{"true" if proven else "false"},'
-        f'"remote":{quoted(exchange.connection.remote)},'
+        f'"remote":{quoted(exchange.remote)},'
         f'"status":{exchange.status},"error":"{error}","result":"{result}"}}\n'
     )
 
@@ -67,5 +67,5 @@ def _console(exchange: Exchange, key: str, error: str, result: str) -> str:
     return (
         f"{now()} info    audit {result} {exchange.operation} {plain(f'{bucket}/{key}' if key else bucket)} "
         f"{exchange.status} {error or '-'} key={plain(key_id or '-')}{'' if proven else ' (not proven)'} "
-        f"from={exchange.connection.remote} id={exchange.request_id}\n"
+        f"from={exchange.remote} id={exchange.request_id}\n"
     )

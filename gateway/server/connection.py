@@ -17,8 +17,18 @@ from aiohttp.http import HttpProcessingError, HttpRequestParser, RawRequestMessa
 from aiohttp.http_exceptions import InvalidURLError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from gateway.errors import BadRequest, IncompleteBody, InvalidURI, RequestHeaderSectionTooLarge, RequestTimeout, S3Error
-from gateway.server.exchange import Exchange
+from gateway import metrics
+from gateway.errors import (
+    BadRequest,
+    IncompleteBody,
+    InvalidURI,
+    RequestHeaderSectionTooLarge,
+    RequestTimeout,
+    S3Error,
+    SlowDown,
+)
+from gateway.operations import xml
+from gateway.server.exchange import HOST_ID, Exchange, new_id
 
 if TYPE_CHECKING:
     from gateway.server.listener import Listener
@@ -26,9 +36,6 @@ if TYPE_CHECKING:
 READ_AHEAD: Final = 64 * 1024  # of a body nobody takes yet; with 20 uploads, 256 KiB cost 20 MB more and gained nothing
 PIPELINED: Final = 8  # requests that are parsed ahead of the one being answered
 NEVER: Final = float("inf")
-TOO_MANY: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-)
 
 
 class ClientGoneError(Exception):
@@ -63,6 +70,7 @@ class Connection(BaseProtocol):
         "half_closed",
         "limits",
         "remote",
+        "retiring",
         "secure",
     )
 
@@ -83,6 +91,7 @@ class Connection(BaseProtocol):
         self.deadline = NEVER
         self.finished = False  # no further request is taken from this connection
         self.half_closed = False  # the client will send nothing more
+        self.retiring = False  # the next answer is the last
         self.remote = ""
         self.secure = False
         self.limits = limits
@@ -106,7 +115,7 @@ class Connection(BaseProtocol):
         self.secure = transport.get_extra_info("sslcontext") is not None
         if not self._listener.admit(self) and self.transport is not None:
             self.finished = True
-            self.transport.write(TOO_MANY)
+            self.transport.write(_too_many())
             self.transport.close()
             return
         self._task = self._loop.create_task(self._serve())
@@ -167,6 +176,10 @@ class Connection(BaseProtocol):
         self.finished = True
         _release(self._waiter)
 
+    def retire(self) -> None:
+        """Answer what is under way, or on its way here, and say with it that nothing more will be."""
+        self.retiring = True
+
     def abort(self) -> None:
         """Break the connection."""
         if self.transport is not None:
@@ -179,6 +192,11 @@ class Connection(BaseProtocol):
             self._task.cancel()
 
     @property
+    def clock(self) -> Callable[[], float]:
+        """The clock of the event loop."""
+        return self._loop.time
+
+    @property
     def is_busy(self) -> bool:
         """True while a request is being answered."""
         return self._waiter is None and self._discarded < 0
@@ -188,7 +206,7 @@ class Connection(BaseProtocol):
     @property
     def is_over(self) -> bool:
         """True where no request follows the one that is being answered."""
-        return self.finished or (self.half_closed and not self._queue)
+        return self.finished or ((self.half_closed or self.retiring) and not self._queue)
 
     def send(self, data: bytes) -> None:
         """Have `data` sent; `drain` waits for it where much is sent."""
@@ -298,9 +316,9 @@ class Connection(BaseProtocol):
 
     async def _skip(self, payload: StreamReader) -> bool:
         """Read what is left of a body, so that the next request can be found behind it; False if that failed."""
-        skipped = 0
+        skipped, end = 0, self._loop.time() + self.limits.stall_timeout
         try:
-            while not payload.is_eof() and skipped <= self.limits.unread:
+            while not payload.is_eof() and skipped <= self.limits.unread and self._loop.time() < end:
                 self._watch(self.limits.linger, self._slow_body)
                 skipped += len(await payload.readany())
         except S3Error:
@@ -362,6 +380,19 @@ class Connection(BaseProtocol):
 def _release(waiter: asyncio.Future[None] | None) -> None:
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
+
+
+def _too_many() -> bytes:
+    """Return the answer to a connection that is one too many, whatever it was to ask."""
+    metrics.LIMITED.labels("connections").inc()
+    request_id = new_id()
+    body = xml.error(SlowDown(), "", request_id, HOST_ID)
+    head = (
+        "HTTP/1.1 503 Service Unavailable\r\nServer: s3-gateway\r\nRetry-After: 1\r\nConnection: close\r\n"
+        f"x-amz-request-id: {request_id}\r\nx-amz-id-2: {HOST_ID}\r\n"
+        f"Content-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def _refusal(error: HttpProcessingError) -> S3Error:

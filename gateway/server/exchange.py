@@ -1,25 +1,38 @@
 """One request and its answer, as the edge sees them: what is known before there is a Call, and after."""
 
+import base64
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from gateway.errors import S3Error
+from gateway.errors import RequestTimeout, S3Error
 from gateway.message import Call
 
 if TYPE_CHECKING:
     from gateway.server.connection import Connection
 
+HOST_ID: Final = base64.b64encode(os.urandom(33)).decode()
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def _new_id() -> str:
+def new_id() -> str:
     """Return an id as S3's are: 16 hexadecimal digits, upper case."""
     return os.urandom(8).hex().upper()
+
+
+class Meter(Protocol):
+    """What holds the bytes of a request to a rate."""
+
+    @property
+    def at_once(self) -> int:
+        """How many are best sent at once."""
+
+    async def passed(self, size: int) -> None:
+        """Note that so many have passed, and return when more may."""
 
 
 @dataclass(slots=True, eq=False)
@@ -29,13 +42,14 @@ class Exchange:
     connection: "Connection"
     request: RawRequestMessage | S3Error
     payload: StreamReader
-    request_id: str = field(default_factory=_new_id)
+    request_id: str = field(default_factory=new_id)
     call: Call | None = None
     status: int = 0  # of what became of it, also where the head said 200 before; 0: nothing was answered yet
     sent: int = 0  # bytes of the answer's body
     error: str = ""
     closing: bool = False  # the connection ends after the answer
     continued: bool = False  # the client was told to send its body
+    meter: Meter | None = None
 
     @property
     def skippable(self) -> int:
@@ -63,6 +77,11 @@ class Exchange:
         return self.call.caller.access_key if self.call and self.call.caller else ""
 
     @property
+    def remote(self) -> str:
+        """The address of who asked, as far as it is known."""
+        return self.call.remote if self.call else self.connection.remote
+
+    @property
     def old(self) -> bool:
         """True for a client of HTTP/1.0, which has to be told that its connection is kept."""
         return isinstance(self.request, S3Error) or self.request.version < HttpVersion11
@@ -75,8 +94,18 @@ class Exchange:
         if self._waits():
             self.connection.send(CONTINUE)
             self.continued = True
-        while chunk := await self.connection.receive(self.payload):
+        limits, clock, waited = self.connection.limits, self.connection.clock, 0.0
+        while True:
+            began = clock()
+            chunk = await self.connection.receive(self.payload)
+            if not chunk:
+                return
+            waited += clock() - began
+            if waited > limits.stall_timeout and self.payload.total_bytes < limits.body_rate * waited:
+                raise RequestTimeout
             yield chunk
+            if self.meter:
+                await self.meter.passed(len(chunk))
 
     def fail(self, code: str) -> None:
         """Break the connection: there is no way left to tell the client."""

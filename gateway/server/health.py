@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
+from gateway import metrics
 from gateway.errors import CredentialsRefused, NoSuchBucket, S3Error, SlowDown
 from gateway.routing.observe import NEVER, Observe
+from gateway.server.slate import Slate
 from gateway.storage import ListQuery
 
 PATIENCE: Final = 5.0
@@ -47,6 +49,7 @@ class Board:
 
     def __init__(self, workers: int, backends: Iterable[str]) -> None:
         self.workers = workers
+        self.slate = Slate()  # what is told of the configuration and of replicated buckets
         self._cells = mmap.mmap(-1, workers * WIDTH)
         self._names = mmap.mmap(-1, NAMES)  # a line for each, in JSON
         self._columns: dict[str, int] = {}
@@ -146,6 +149,8 @@ class Lookout:
         """Follow what is told of the backends, and ask where nothing is, until cancelled."""
         while True:
             await asyncio.sleep(TICK)
+            for name, watched in self._watched.items():
+                metrics.BACKEND_IN_FLIGHT.labels(name).set(watched.backend.under_way)
             await asyncio.gather(*(self._ask(name) for name in self._watched if self._is_to_be_asked(name)))
 
     def _is_new(self, name: str, watched: Watched) -> bool:

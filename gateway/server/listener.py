@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from gateway import metrics
@@ -14,6 +15,7 @@ from gateway.server.limits import Limits
 
 BACKLOG: Final = 1024
 HANDSHAKE_TIMEOUT: Final = 15.0
+LAST_CALL: Final = 2.0  # seconds for which idle connections are kept when no more are accepted
 
 
 class Listener:
@@ -47,18 +49,30 @@ class Listener:
             connection.limits = limits
 
     async def drain(self, seconds: float) -> None:
-        """Accept nothing more, and give what is being answered so many seconds to end."""
+        """Accept nothing more, and give what is being answered so many seconds to end.
+
+        A client may be asking on a connection that looks idle from here, and could not know why it gets no answer: so
+        it gets one, with the word that the connection ends, and only what stays idle for a while is closed without.
+        """
         for server in self._servers:
             server.close()
-        for connection in list(self._connections):
-            connection.finish()
+        for connection in self._connections:
+            connection.retire()
         try:
             async with asyncio.timeout(seconds):
+                await self._wait_for_the_idle(min(LAST_CALL, seconds / 2))
                 await self._empty.wait()
         except TimeoutError:
             for connection in list(self._connections):
                 connection.cancel()
         self._sweeper.cancel()
+
+    async def _wait_for_the_idle(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
+        for connection in list(self._connections):
+            connection.finish()
 
     # --- what connections tell ---
 

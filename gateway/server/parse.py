@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
 
 import re
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import unquote, unquote_plus
 
@@ -20,9 +21,14 @@ _ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTA
 
 
 class Parser:
-    """Makes Calls; `domains` are the names under which buckets are addressed as hosts."""
+    """Makes Calls.
 
-    def __init__(self, domains: Sequence[str] = ()) -> None:
+    `domains` are the names under which buckets are addressed as hosts, `proxies` those who are believed when they say
+    for whom they ask.
+    """
+
+    def __init__(self, domains: Sequence[str] = (), proxies: Sequence[IPv4Network | IPv6Network] = ()) -> None:
+        self._proxies = tuple(proxies)
         self._suffixes = tuple("." + domain.lower().rstrip(".") for domain in domains)
 
     def __call__(self, exchange: Exchange) -> Call:
@@ -51,9 +57,27 @@ class Parser:
             request_id=exchange.request_id,
             host=host,
             virtual_host=bool(hosted),
-            remote=exchange.connection.remote,
+            remote=self._client(exchange, headers) if self._proxies else exchange.connection.remote,
             secure=exchange.connection.secure,
         )
+
+    def _client(self, exchange: Exchange, headers: Headers) -> str:
+        """Return the address of who asks: the last one in X-Forwarded-For that is not a proxy's, as far as known.
+
+        Whoever stands before the first address that nobody vouches for may have made up what is further left.
+        """
+        client = exchange.connection.remote
+        claimed = ",".join(headers.all("x-forwarded-for")).split(",")
+        while claimed and self._is_proxy(client):
+            said = _address(claimed.pop())
+            if not said:
+                break
+            client = said
+        return client
+
+    def _is_proxy(self, client: str) -> bool:
+        address = ip_address(client) if client else None
+        return any(address in network for network in self._proxies)
 
     def _bucket_of(self, host: str) -> str:
         """Return the bucket that stands in a host, "" if none does."""
@@ -62,6 +86,15 @@ class Parser:
             name = name.rpartition(":")[0] or name
         name = name.rstrip(".")
         return next((name.removesuffix(suffix) for suffix in self._suffixes if name.endswith(suffix)), "")
+
+
+def _address(text: str) -> str:
+    """Return an address as it is always written, "" where it is none."""
+    try:
+        address = ip_address(text.strip())
+    except ValueError:
+        return ""
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _header_pairs(request: RawRequestMessage, limit: int) -> list[tuple[str, str]]:

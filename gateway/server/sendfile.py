@@ -37,8 +37,10 @@ async def _send_head(exchange: Exchange, sock: socket.socket, head: bytes) -> No
 
 
 async def _send_body(exchange: Exchange, sock: socket.socket, file: File, length: int) -> None:
+    meter = exchange.meter
+    slice_size = min(SLICE, meter.at_once) if meter else SLICE
     while exchange.sent < length:
-        offset, size = file.offset + exchange.sent, min(SLICE, length - exchange.sent)
+        offset, size = file.offset + exchange.sent, min(slice_size, length - exchange.sent)
         try:
             if _is_cached(file.descriptor, offset, size):
                 sent = os.sendfile(sock.fileno(), file.descriptor, offset, size)
@@ -50,6 +52,8 @@ async def _send_body(exchange: Exchange, sock: socket.socket, file: File, length
         if not sent:
             return
         exchange.sent += sent
+        if meter:
+            await meter.passed(sent)
 
 
 def _is_cached(descriptor: int, offset: int, size: int) -> bool:

@@ -14,6 +14,7 @@ from gateway.operations.table import resolve
 from gateway.server.connection import ClientGoneError
 from gateway.server.exchange import Exchange
 from gateway.server.parse import Parser
+from gateway.server.throttle import Throttle
 from gateway.server.write import write, write_error
 
 log = structlog.get_logger()
@@ -27,13 +28,14 @@ class Pipeline:
     verifier: Verifier
     policy: Policy
     service: Service
+    throttle: Throttle | None = None
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer a request, whatever it is."""
         try:
             call = exchange.call = self.parse(exchange)
             async with call.keep_open:
-                await write(exchange, await self._run(call))
+                await write(exchange, await self._run(exchange, call))
         except ClientGoneError:
             exchange.fail("ClientGone")
         except S3Error as error:
@@ -42,10 +44,14 @@ class Pipeline:
             log.exception("request_failed", request_id=exchange.request_id)
             write_error(exchange, InternalError())
 
-    async def _run(self, call: Call) -> Answer:
+    async def _run(self, exchange: Exchange, call: Call) -> Answer:
         operation = resolve(call)
         call.operation = operation.name
+        if self.throttle:
+            self.throttle.admit(exchange, call)
         call.caller = self.verifier.verify(call)
+        if self.throttle:
+            self.throttle.charge(exchange, call.caller)
         call.authorize = partial(self.policy.authorize, call.caller)
         if operation.verb:
             await call.authorize(operation.verb, call.address)

@@ -5,7 +5,6 @@ body that ends short instead of one that is wrong.
 """
 
 import asyncio
-import base64
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -17,11 +16,10 @@ from gateway.errors import InvalidArgument, S3Error
 from gateway.message import Answer
 from gateway.operations import xml
 from gateway.server.connection import ClientGoneError
-from gateway.server.exchange import Exchange
+from gateway.server.exchange import HOST_ID, Exchange
 from gateway.server.sendfile import send_file
 from gateway.storage import PIECE, Download, File
 
-HOST_ID: Final = base64.b64encode(os.urandom(33)).decode()
 BODILESS: Final = frozenset({204, 304})
 
 _LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
@@ -34,6 +32,8 @@ async def write(exchange: Exchange, answer: Answer) -> None:
         _send(exchange, answer, _head(exchange, answer, _length(answer)))
     elif isinstance(content, bytes):
         _send(exchange, answer, _head(exchange, answer, len(content)), content)
+        if exchange.meter:
+            await exchange.meter.passed(len(content))
     elif isinstance(content, Download):
         await _write_download(exchange, answer, content)
     else:
@@ -73,6 +73,8 @@ async def _write_download(exchange: Exchange, answer: Answer, download: Download
     content, length = download.content, download.stop - download.start
     if isinstance(content, bytes):
         _send(exchange, answer, _head(exchange, answer, length), content)
+        if exchange.meter:
+            await exchange.meter.passed(length)
     elif isinstance(content, File) and not exchange.connection.secure:
         head = _head(exchange, answer, length)
         exchange.status = answer.status
@@ -97,6 +99,8 @@ async def _write_stream(exchange: Exchange, answer: Answer, length: int | None, 
     async for chunk in chunks:
         _send(exchange, answer, b"" if exchange.status else _head(exchange, answer, length), chunk)
         await exchange.connection.drain()
+        if exchange.meter:
+            await exchange.meter.passed(len(chunk))
     if not exchange.status:
         _send(exchange, answer, _head(exchange, answer, length))
 

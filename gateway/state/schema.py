@@ -76,6 +76,20 @@ VOTES: Final = Table(
     **_KEYED,
 )
 
+BUCKETS: Final = Table(
+    "bucket",
+    SHARED,
+    _text("route", primary_key=True),
+    _text("name", primary_key=True),  # "": all that the primary has are told of here
+    Column("presence", SmallInteger, nullable=False),
+    Column("gen", BigInteger, nullable=False),
+    _text("labels"),
+    _moment("created"),  # by the clock of the node that made it
+    _moment("touched"),  # when the primary was last about to be asked to make it
+    _moment("due"),  # of one that is being made there: the end of the lease
+    **_KEYED,
+)
+
 ROWS: Final = Table(
     "key_state",
     SHARED,

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from xml.etree import ElementTree as ET
 import click
 
 from tests.behind import KINDS, behind
+from tests.conformance.replicated import MODES, replicated
 from tests.gateway_process import GatewayProcess, running
 
 HERE = Path(__file__).resolve().parent
@@ -48,10 +50,8 @@ def main() -> int:
     published = HERE / f"passing-{options.backend}.txt"
     listed = _names(published) if published.exists() else set()
     wanted = _wanted(options, listed)
-    with tempfile.TemporaryDirectory(prefix="s3-tests-") as folder, behind(options.backend, Path(folder)) as storage:
-        gateway = GatewayProcess(Path(folder), extra=_config(storage.settings))
-        with running(gateway):
-            verdicts = Suite(options, python, Path(folder), gateway).run(wanted)
+    with tempfile.TemporaryDirectory(prefix="s3-tests-") as name, _gateway(options.backend, Path(name)) as gateway:
+        verdicts = Suite(options, python, Path(name), gateway).run(wanted)
     passed = {name for name, verdict in verdicts.items() if verdict.outcome == "passed"}
     excused = {test for tests in limits(options.backend).values() for test in tests}
     asked = (wanted or listed) - excused
@@ -65,7 +65,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make s3-tests SUITE=dir", description=__doc__)
     parser.add_argument("suite", type=Path, help="a checkout of ceph/s3-tests")
-    parser.add_argument("--backend", choices=KINDS, default=DISK)
+    parser.add_argument("--backend", choices=[*KINDS, *MODES], default=DISK)
     parser.add_argument("--listed", action="store_true", help="run only what has to pass")
     parser.add_argument("--only", type=Path, help="run only the tests of this file, one a line, which have to pass")
     parser.add_argument("--update", action="store_true", help="write the list and the page anew")
@@ -117,6 +117,20 @@ def _environment(suite: Path) -> Path:
         subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *needed], check=True)
         stamp.write_text(requirements.read_text())
     return python
+
+
+@contextmanager
+def _gateway(backend: str, folder: Path) -> Iterator[GatewayProcess]:
+    """Start the gateway that is tested, and what it stands in front of."""
+    if backend in MODES:
+        with replicated(backend, folder, _config({})) as gateway:
+            yield gateway
+        return
+    with (
+        behind(backend, folder) as storage,
+        running(GatewayProcess(folder, extra=_config(storage.settings))) as gateway,
+    ):
+        yield gateway
 
 
 def _config(backend: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,13 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from tests.gateway_process import free_port
 
 PIECE: Final = 64 * 1024
 PATIENCE_S: Final = 30
@@ -53,9 +55,12 @@ class Fault:
 
 @dataclass(eq=False)
 class Proxy:
-    """Listens on `port` for those who want the server on port `upstream` of this machine, or on that file."""
+    """Listens on `port` for those who want the server on port `upstream` of this machine, or on that file.
 
-    upstream: int | Path
+    Where that is to be decided for each connection, `upstream` says which port it is.
+    """
+
+    upstream: int | Path | Callable[[], int]
     port: int = 0
     fault: Fault = field(default_factory=Fault)
     connections: int = 0  # that are open now, seen from the clients
@@ -105,7 +110,8 @@ class Proxy:
         if isinstance(self.upstream, Path):
             there, to_server = await asyncio.open_unix_connection(self.upstream, limit=PIECE)
         else:
-            there, to_server = await asyncio.open_connection("127.0.0.1", self.upstream, limit=PIECE)
+            port = self.upstream if isinstance(self.upstream, int) else self.upstream()
+            there, to_server = await asyncio.open_connection("127.0.0.1", port, limit=PIECE)
         ways = [
             asyncio.create_task(self._pass("request", reader, to_server)),
             asyncio.create_task(self._pass("answer", there, writer)),
@@ -183,11 +189,11 @@ async def proxied(upstream: int) -> AsyncIterator[Proxy]:
 class Remote:
     """A proxy on a loop of its own, for tests without one: what is said to it has happened when the call returns."""
 
-    def __init__(self, upstream: int | Path) -> None:
+    def __init__(self, upstream: int | Path | Callable[[], int]) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.proxy = Proxy(upstream)
+        self.proxy = Proxy(upstream, port=free_port())  # while it is down, nobody else gets it
         self.up()
 
     @property
@@ -217,7 +223,7 @@ class Remote:
 
 
 @contextmanager
-def proxying(upstream: int | Path) -> Iterator[Remote]:
+def proxying(upstream: int | Path | Callable[[], int]) -> Iterator[Remote]:
     """Put a proxy in front of a server, for tests that wait for real processes."""
     remote = Remote(upstream)
     try:

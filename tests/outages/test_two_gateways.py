@@ -132,7 +132,8 @@ def test_a_gateway_that_cannot_reach_the_database_stops_in_time_and_reads_nothin
     ):
         world.await_baseline()
         record, (cut_off, other) = Record(), clients(world)
-        with record.under_load([cut_off, other]):
+        # a mirror does not list what was written just before a gateway was cut off that could not say so any more
+        with record.under_load([cut_off, other], lists=False):
             record.await_acknowledged(20)
             way.down()
             eventually(lambda: record.put(cut_off, "key", os.urandom(9)).was_refused)

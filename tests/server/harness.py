@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -23,6 +24,7 @@ from gateway.server.listener import Listener
 from gateway.server.observe import Observer
 from gateway.server.parse import Parser
 from gateway.server.serve import Pipeline
+from gateway.server.throttle import Throttle
 from gateway.storage import Address, Backend, Body
 
 ACCESS_KEY, SECRET_KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -136,21 +138,25 @@ def parsed(data: bytes) -> list[Reply]:
 
 
 @asynccontextmanager
-async def serving(
+async def serving(  # noqa: PLR0913  what a site may have, by name
     storage: Backend | None = None,
     limits: Limits | None = None,
     domains: Sequence[str] = (),
     context: ssl.SSLContext | None = None,
+    *,
+    throttle: Throttle | None = None,
+    proxies: Sequence[IPv4Network] = (),
 ) -> AsyncIterator[Site]:
     """Serve on a free port until the context ends, and drain then."""
     backend = storage or Memory()
     await backend.create_bucket("open", {})
     key = Key(ACCESS_KEY, SECRET_KEY, OWNER, Grants.parse(["*"]))
     pipeline = Pipeline(
-        Parser(domains),
+        Parser(domains, proxies),
         Verifier({ACCESS_KEY: key}, "us-east-1"),
         Policy(backend, public=lambda bucket: bucket == "open", keeps_acls=lambda _: False),
         Service(backend, "us-east-1"),
+        throttle,
     )
     ended: asyncio.Queue[Exchange] = asyncio.Queue()
     observer = Observer(pipeline, lambda exchange, _seconds: ended.put_nowait(exchange))

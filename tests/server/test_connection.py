@@ -1,9 +1,11 @@
 import asyncio
 import random
+import time
 
 import pytest
 
-from tests.server.harness import head, receive
+from gateway.server.limits import Limits
+from tests.server.harness import head, receive, serving
 
 GET = b"GET /open/key HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /open/key HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -316,3 +318,47 @@ def _mutated(request, chosen):
                 data[at:at] = bytes([chosen.randrange(256)]) * chosen.randint(1, 9)
         data = data or bytearray(b"x")
     return bytes(data)
+
+
+async def test_a_body_that_dribbles_is_not_waited_for_for_ever():
+    async with serving(limits=Limits(stall_timeout=0.3, body_rate=1000, linger=0.1)) as site:
+        reader, writer = await site.connect()
+        writer.write(site.signed("PUT", "/open/key", {"Content-Length": "1000000"}))
+        started = time.monotonic()
+
+        async def dribble():
+            while True:
+                writer.write(b"x")
+                await asyncio.sleep(0.05)
+
+        dribbling = asyncio.create_task(dribble())
+        reply = await receive(reader)
+        dribbling.cancel()
+        assert (reply.status, (await site.end()).error) == (400, "RequestTimeout")
+        assert 0.25 < time.monotonic() - started < 5
+
+
+async def test_a_body_that_comes_slowly_but_fast_enough_is_taken():
+    async with serving(limits=Limits(stall_timeout=0.2, body_rate=1000, linger=0.1)) as site:
+        reader, writer = await site.connect()
+        writer.write(site.signed("PUT", "/open/key", {"Content-Length": "20000"}))
+        for _ in range(10):
+            await asyncio.sleep(0.05)
+            writer.write(b"x" * 2000)
+        assert (await receive(reader)).status == 200
+
+
+async def test_a_body_that_nobody_wants_and_that_dribbles_ends_the_connection():
+    async with serving(limits=Limits(stall_timeout=0.3, linger=0.2)) as site:
+        reader, writer = await site.connect()
+        writer.write(b"PUT /closed/key HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+        assert (await receive(reader)).status == 403
+
+        async def dribble():
+            while True:
+                writer.write(b"x")
+                await asyncio.sleep(0.05)
+
+        dribbling = asyncio.create_task(dribble())
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        dribbling.cancel()

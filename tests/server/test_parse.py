@@ -1,3 +1,5 @@
+from ipaddress import ip_network
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,3 +135,30 @@ async def test_any_target_gets_an_answer_that_is_no_internal_error():
 
         collect()
         assert {await check(target) for target in examples} <= {400, 403, 404, 405, 501}
+
+
+PROXY, FURTHER = ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8")
+
+
+@pytest.mark.parametrize(
+    ("proxies", "said", "remote"),
+    [
+        ([], "192.0.2.1", "127.0.0.1"),
+        ([FURTHER], "192.0.2.1", "127.0.0.1"),
+        ([PROXY], "192.0.2.1", "192.0.2.1"),
+        ([PROXY], "198.51.100.7, 192.0.2.1", "192.0.2.1"),
+        ([PROXY, FURTHER], "198.51.100.7, 192.0.2.1, 10.1.2.3", "192.0.2.1"),
+        ([PROXY, FURTHER], "10.9.9.9, 10.1.2.3", "10.9.9.9"),
+        ([PROXY], "::ffff:192.0.2.1", "192.0.2.1"),
+        ([PROXY], "2001:DB8::1", "2001:db8::1"),
+        ([PROXY], "unknown", "127.0.0.1"),
+        ([PROXY], "192.0.2.1, ", "127.0.0.1"),
+        ([PROXY], None, "127.0.0.1"),
+    ],
+)
+async def test_who_asks_is_told_by_proxies_that_are_trusted_and_nobody_else(proxies, said, remote):
+    async with serving(proxies=proxies) as site:
+        reader, writer = await site.connect()
+        writer.write(head("GET / HTTP/1.1", {"Host": "a", **({"X-Forwarded-For": said} if said else {})}))
+        await receive(reader)
+        assert (await site.end()).remote == remote

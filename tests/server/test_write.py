@@ -309,7 +309,7 @@ async def answer_with(monkeypatch, pieces, failure=None):
         if failure:
             raise failure
 
-    async def run(self, call):
+    async def run(self, exchange, call):
         return Answer(content=stream())
 
     monkeypatch.setattr("gateway.server.serve.Pipeline._run", run)

@@ -50,6 +50,12 @@ class _NoGate(Member):
         return True
 
 
+class _NoGateForRows(Member):
+    async def may_write(self, at: Address, term: int) -> bool:
+        look = await self._journal.look(at)
+        return look.mode is not Mode.FAILOVER and self.alive and term == self.term
+
+
 class _ErrorIsAbsence(Mirroring):
     async def _follow_primary(self, claim: Claim, lease: Lease) -> None:
         try:
@@ -67,7 +73,7 @@ RULES: Final[Mapping[str, Rules]] = {
     "a write of unknown outcome taints": Rules(journal=_journal(doubt=lambda self, now: 0.0)),
     "a lease that ran out taints": Rules(journal=_journal(takeover=lambda self, now: 0.0)),
     "a delete is a tombstone": Rules(replicated=_ForgetsDeletes),
-    "only the healer writes a key with a row": Rules(replicated=_HealsDirectly),
+    "only the healer writes a key with a row": Rules(replicated=_HealsDirectly, member=_NoGateForRows),
     "the commit checks the mode": Rules(journal=_journal(is_open=lambda self, mode, effective, now: True)),
     "a new row rests": Rules(journal=_journal(rest=lambda self, now: 0.0)),
     "the last-chunk gate": Rules(member=_NoGate),

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gateway.backends.memory import Memory
@@ -45,15 +46,42 @@ class Weather:
             await asyncio.sleep(self.dice.uniform(0, 40))
 
 
+@dataclass(eq=False)
+class Hold:
+    """What one write is held up by, on its way there (`landing`) or back (`answering`), until it is let go.
+
+    `is_lost`: the answer never comes; `dies`: nor does anybody wait for it, the node having gone when it was sent.
+    """
+
+    landing: bool = True
+    answering: bool = False
+    is_lost: bool = False
+    dies: bool = False
+    reached: bool = False
+    _go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def release(self) -> None:
+        """Let it go."""
+        self._go_on.set()
+
+    async def passed(self, *, is_held: bool) -> None:
+        """Return when a write may go on."""
+        if is_held:
+            await self._go_on.wait()
+
+
 class Faulty(Wrapper):
     """A storage as one node sees it. `cut` holds the names of the backends that this node cannot reach.
 
     With `stalls` whoever uses it is held up now and then, as a worker on a busy machine is.
     """
 
-    def __init__(self, inner: Memory, weather: Weather, cut: set[str], *, stalls: bool = False) -> None:
+    def __init__(
+        self, inner: Memory, weather: Weather, cut: set[str], die: Callable[[], None], *, stalls: bool = False
+    ) -> None:
         super().__init__(inner)
-        self._weather, self._cut, self._stalls = weather, cut, stalls
+        self._weather, self._cut, self._die, self._stalls = weather, cut, die, stalls
+        self.holds: list[Hold] = []  # for the next writes, one for each
 
     @property
     def _up(self) -> bool:
@@ -71,6 +99,8 @@ class Faulty(Wrapper):
                 await self._weather.stalls()
 
     async def _write(self, write: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        if self.holds and self._up:
+            return await self._held_up(write, self.holds.pop(0))
         dice = self._weather.dice
         if not self._up and dice.random() < 0.5:
             await asyncio.sleep(0.05)
@@ -86,6 +116,24 @@ class Faulty(Wrapper):
         await self._weather.passes(6)
         if self._stalls:
             await self._weather.stalls()
+        if isinstance(result, S3Error):
+            raise result
+        return result
+
+    async def _held_up(self, write: Callable[[], Coroutine[Any, Any, _T]], hold: Hold) -> _T:
+        async def land() -> _T:
+            await hold.passed(is_held=hold.landing)
+            return await write()
+
+        hold.reached = True
+        landed = _later(0.0, land)
+        if hold.dies:
+            self._die()
+        if hold.is_lost:
+            await asyncio.sleep(1)
+            raise InternalError
+        result = await asyncio.shield(landed)
+        await hold.passed(is_held=hold.answering)
         if isinstance(result, S3Error):
             raise result
         return result

@@ -2,12 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Final
 
 import pytest
+from sqlalchemy import select
 
 from gateway.backends.memory import Memory
 from gateway.errors import NoSuchKey, S3Error
@@ -16,9 +18,10 @@ from gateway.replication.healer import Healer
 from gateway.replication.journal import Journal
 from gateway.replication.member import Member
 from gateway.replication.mirroring import Mirroring
-from gateway.replication.records import Baseline, Timing, Vote
+from gateway.replication.records import Baseline, Mode, Timing, Vote
 from gateway.replication.sweeper import Sweeper
 from gateway.routing.replicated import Replicated, Storages
+from gateway.state.schema import ROUTES
 from gateway.storage import Address, Body
 from tests.simulation.faults import LATEST, Faulty, Weather
 from tests.simulation.linear import Operation, is_linearizable
@@ -30,10 +33,12 @@ ROUTE: Final = "route"
 NODES: Final = 3
 CLIENTS: Final = 3
 KEYS: Final = ("a", "b")
+KEY: Final = KEYS[0]
 OPERATIONS: Final = 9  # of each client
 BUSY: Final = 70.0  # seconds of bad luck
 PATIENCE: Final = 45.0  # seconds a client waits for an answer
 SETTLED_AFTER: Final = 800.0  # seconds in which all must be in order again when the bad luck has ended
+SOON: Final = 150.0  # likewise, when there was none but what was made by hand
 
 TIMING: Final = Timing(
     lease=3.0,
@@ -66,6 +71,7 @@ class Rules:
     long_pauses: bool = False
     protect: float = 0.0  # what goes from the mirror is copied aside first
     sync: bool = False  # a write to the primary is acknowledged when the mirror has it, too
+    longest_body: float = 0.0  # seconds that clients take over what they send
 
 
 class Outlook:
@@ -107,6 +113,8 @@ class Node:
         self.life = Life(world.loop)
         self.life.dead = True
         self.storage: Replicated
+        self.clients: Mapping[str, Faulty] = {}
+        self.workers: Mapping[str, Faulty] = {}
 
     @property
     def alive(self) -> bool:
@@ -120,7 +128,8 @@ class Node:
 
     async def _run(self) -> None:
         rules, timing = self._world.rules, self._world.rules.timing
-        primary, fallback, mirror = self._storages(stalls=False)
+        self.clients, self.workers = self._storages(stalls=False), self._storages(stalls=rules.slow)
+        primary, fallback, mirror = self.clients.values()
         mirrors = {"M": mirror} if rules.mirrored else {}
         journal = rules.journal(self.store, ROUTE, f"{self._number}.{self._boots}", list(mirrors), timing, fallback="F")
         outlook = Outlook(primary)
@@ -129,7 +138,7 @@ class Node:
         following = rules.mirroring(journal, "M", timing, **places, protect=rules.protect)
         storages = Storages(primary, fallback, mirrors, follow=[following.follow] if rules.sync and mirrors else [])
         self.storage = rules.replicated(ROUTE, storages, journal, member, timing)
-        primary, fallback, mirror = self._storages(stalls=rules.slow)
+        primary, fallback, mirror = self.workers.values()
         work = [
             outlook.watch(),
             member.run(),
@@ -142,9 +151,10 @@ class Node:
             work.append(mirroring.run())
         await asyncio.gather(*work)
 
-    def _storages(self, *, stalls: bool) -> list[Faulty]:
-        world = self._world
-        return [Faulty(memory, world.weather, self.cut, stalls=stalls) for memory in (world.p, world.f, world.m)]
+    def _storages(self, *, stalls: bool) -> Mapping[str, Faulty]:
+        world, die = self._world, partial(setattr, self.life, "dead", True)
+        memories = (world.p, world.f, world.m)
+        return {memory.name: Faulty(memory, world.weather, self.cut, die, stalls=stalls) for memory in memories}
 
 
 @dataclass
@@ -154,6 +164,7 @@ class World:
     loop: VirtualLoop
     seed: int
     rules: Rules
+    schedule: Callable[["World"], Awaitable[None]] | None = None  # without, all is left to chance
     history: dict[str, list[Operation]] = field(default_factory=lambda: {key: [] for key in KEYS})
     acknowledged: int = 0
 
@@ -170,9 +181,7 @@ class World:
         await self._prepare()
         for node in self.nodes:
             node.start()
-        clients = [self.loop.create_task(self._client(number)) for number in range(CLIENTS)]
-        await self._bad_luck()
-        await asyncio.sleep(50)
+        clients = await (self._by_hand(self.schedule) if self.schedule else self._by_chance())
         await self._good_luck()
         if not await self._settles():
             return f"stuck: {self.database.unrest()}"
@@ -181,6 +190,42 @@ class World:
         if ended := [node.work.exception() for node in self.nodes if node.work.done()]:
             return f"a node ended: {ended}"
         return await self._verdict()
+
+    async def _by_chance(self) -> Sequence["asyncio.Task[None]"]:
+        clients = [self.loop.create_task(self._client(number)) for number in range(CLIENTS)]
+        await self._bad_luck()
+        await asyncio.sleep(50)
+        return clients
+
+    async def _by_hand(self, schedule: Callable[["World"], Awaitable[None]]) -> Sequence["asyncio.Task[None]"]:
+        self.weather.quiet = True
+        await asyncio.sleep(self.rules.timing.poll * 2)
+        await schedule(self)
+        return ()
+
+    # --- for schedules made by hand ---
+
+    def mode(self) -> Mode:
+        """Return the mode that holds."""
+        found = self.database.do(lambda tx: tx.connection.execute(select(ROUTES)).first())
+        if found is None:
+            return Mode.NORMAL
+        return Mode(found.mode if found.effective <= self.loop.time() else found.previous)
+
+    async def put(self, node: int, value: str, seconds: float = 0.0) -> None:
+        """Have a client write the key, and take so many seconds over what it sends."""
+        await asyncio.sleep(0.01)  # it begins after what was before has ended
+        await self._call(self.nodes[node], "put", KEY, value, seconds)
+
+    async def delete(self, node: int) -> None:
+        await asyncio.sleep(0.01)
+        await self._call(self.nodes[node], "delete", KEY)
+
+    async def get(self, node: int) -> None:
+        await asyncio.sleep(0.01)
+        await self._call(self.nodes[node], "get", KEY)
+
+    # --- by chance ---
 
     async def _prepare(self) -> None:
         store = NodeStore(self.database, Weather(0))
@@ -196,15 +241,16 @@ class World:
             if not alive:
                 continue
             kind = dice.choices(("get", "delete", "put"), (45, 20, 35))[0]
-            await self._call(dice.choice(alive), kind, dice.choice(KEYS), f"{number}.{turn}")
+            seconds = dice.uniform(0, self.rules.longest_body) if self.rules.longest_body else 0.0
+            await self._call(dice.choice(alive), kind, dice.choice(KEYS), f"{number}.{turn}", seconds)
 
-    async def _call(self, node: Node, kind: str, key: str, value: str) -> None:
+    async def _call(self, node: Node, kind: str, key: str, value: str = "", seconds: float = 0.0) -> None:
         began, at, storage = self.loop.time(), Address(BUCKET, key), node.storage
         result: list[str | None] = []
 
         async def call() -> None:
             if kind == "put":
-                await storage.put(at, _body(value.encode()))
+                await storage.put(at, _body(value.encode(), seconds))
             elif kind == "delete":
                 await storage.delete(at)
             result.append(await _got(storage, at) if kind == "get" else None)
@@ -253,7 +299,7 @@ class World:
 
     async def _settles(self) -> bool:
         """Wait until nothing is left to be done, and say whether that came about."""
-        until = self.loop.time() + SETTLED_AFTER
+        until = self.loop.time() + (SOON if self.schedule else SETTLED_AFTER)
         while self.loop.time() < until:
             await asyncio.sleep(5)
             if not self.database.unrest():
@@ -282,14 +328,17 @@ async def _got(storage: Memory | Replicated, at: Address) -> str | None:
         return None
 
 
-def _body(data: bytes) -> Body:
+def _body(data: bytes, seconds: float) -> Body:
     async def chunks() -> AsyncIterator[bytes]:
-        yield data
+        yield data[:1]
+        if seconds:
+            await asyncio.sleep(seconds)
+        yield data[1:]
 
     return Body(chunks(), len(data))
 
 
-def outcome(seed: int, rules: Rules | None = None) -> str:
+def outcome(seed: int, rules: Rules, schedule: Callable[[World], Awaitable[None]] | None = None) -> str:
     """Run one schedule, the same for the same seed; return "ok" and how many calls were acknowledged, or a fault."""
     chance = random.Random(seed)
     random.seed(seed)
@@ -299,6 +348,6 @@ def outcome(seed: int, rules: Rules | None = None) -> str:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(records, "os", SimpleNamespace(urandom=chance.randbytes))
             patch.setattr(records, "time", clock)
-            return await World(loop, seed, rules or Rules()).run()
+            return await World(loop, seed, rules, schedule).run()
 
     return simulate(world)

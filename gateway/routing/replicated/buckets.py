@@ -1,4 +1,7 @@
-"""Replicated buckets themselves: the primary decides, and the others are told, to answer for it when it is down."""
+"""Replicated buckets themselves: the primary decides, and the others are told, to answer for it when it is down.
+
+What is made while it is down is written down, and the primary gets it when it is back.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,12 +10,14 @@ from typing import Final
 
 import structlog
 
-from gateway.errors import BucketAlreadyExists, BucketNotEmpty, NoSuchBucket, S3Error
+from gateway.errors import BucketAlreadyExists, BucketNotEmpty, NoSuchBucket, S3Error, ServiceUnavailable
+from gateway.replication.making import have
 from gateway.replication.outcome import name_of, outcome_of
-from gateway.replication.records import Mode
-from gateway.routing.replicated.answers import failed, not_current, unanswered, unavailable, unknown
+from gateway.replication.records import Intent, Look, Mode, Outcome, Presence
+from gateway.routing.replicated.answers import failed, not_current, refused, unanswered, unavailable, unknown
 from gateway.routing.replicated.copying import Copying
 from gateway.routing.replicated.route import NO_ANSWER
+from gateway.state.store import StateUnknown
 from gateway.storage import Address, Backend, BucketInfo, ListQuery
 
 log = structlog.get_logger()
@@ -26,18 +31,23 @@ class Buckets(Copying):
 
     async def list_buckets(self) -> Sequence[BucketInfo]:
         """As `Backend.list_buckets`. While the primary is down: those that were given to who stands in for it."""
-        if await self.mode("") is not Mode.FAILOVER:
+        look = await self.look(Address(""))
+        if look.mode is not Mode.FAILOVER:
             try:
-                return await self.primary.list_buckets()
+                found = await self.primary.list_buckets()
             except NO_ANSWER as error:
                 if not self.deputies:
                     raise unanswered(error) from error
-        found = {info.name: info for deputy in await self._answering() for info in deputy}
-        return [found[name] for name in sorted(found)]
+            else:
+                return found if look.mode is Mode.NORMAL else await self._with_new(found)
+        return await self._with_new([info for deputy in await self._answering() for info in deputy])
 
     async def head_bucket(self, bucket: str) -> BucketInfo:
         """As `Backend.head_bucket`. That others do not know the bucket does not mean that there is none."""
-        if await self.mode(bucket) is not Mode.FAILOVER:
+        look = await self.look(Address(bucket))
+        if look.is_new:
+            return await self._new(bucket)
+        if look.mode is not Mode.FAILOVER:
             try:
                 return await self.primary.head_bucket(bucket)
             except NO_ANSWER as error:
@@ -49,14 +59,14 @@ class Buckets(Copying):
         raise not_current()
 
     async def create_bucket(self, bucket: str, labels: Mapping[str, str]) -> None:
-        await self._require_primary(bucket)
-        try:
-            await self.primary.create_bucket(bucket, labels)
-        except NO_ANSWER as error:
-            raise failed(error, outcome_of(error)) from error
+        """As `Backend.create_bucket`. While the primary is down: if it certainly has none of this name."""
+        if await self._is_down(bucket):
+            await self._create_new(bucket, labels)
+        else:
+            await self._create_on_primary(bucket, labels)
         for storage in self._others():
             try:
-                await _make(storage, bucket, labels)
+                await have(storage, bucket, labels)
             except S3Error as error:  # it is made when it is needed
                 log.warning("bucket_not_created", storage=storage.name, bucket=bucket, error=name_of(error))
 
@@ -66,7 +76,11 @@ class Buckets(Copying):
         The fallback's goes first: it must not tell of a bucket that is gone. If the primary refuses, it is made again
         when it is needed.
         """
-        await self._require_primary(bucket)
+        look = await self.look(Address(bucket))
+        if look.is_new:
+            await self._delete_new(bucket)
+            return
+        _require_primary(look)
         try:
             await self._require_empty(bucket)
             if self._fallback:
@@ -82,18 +96,49 @@ class Buckets(Copying):
         if at.key:
             await super().annotate(at, labels, was)
             return
-        await self._require_primary(at.bucket)
+        look = await self.look(at)
+        if look.is_new:
+            await self._label_new(at.bucket, labels, was)
+            return
+        _require_primary(look)
         try:
             await self.primary.annotate(at, labels, was)
         except NO_ANSWER as error:
             raise failed(error, outcome_of(error)) from error
         for storage in self._others():
             try:
-                await _make(storage, at.bucket, labels)
+                await have(storage, at.bucket, labels)
             except S3Error as error:
                 log.warning("bucket_not_labelled", storage=storage.name, bucket=at.bucket, error=name_of(error))
                 if storage in self.deputies:
                     raise unknown() from error
+
+    # --- at the primary ---
+
+    async def _create_on_primary(self, bucket: str, labels: Mapping[str, str]) -> None:
+        intent = await self._intend_bucket(bucket)
+        try:
+            await self.primary.create_bucket(bucket, labels)
+        except BucketAlreadyExists:
+            raise
+        except S3Error as error:
+            outcome = outcome_of(error)
+            if intent and outcome is Outcome.REFUSED:
+                with suppress(ServiceUnavailable):  # then the bucket cannot be made in an outage, that is all
+                    await self.journal.buckets.withdraw(intent)
+            raise failed(error, outcome) from error
+        if intent:
+            self._recorded.add(bucket)
+
+    async def _intend_bucket(self, bucket: str) -> Intent | None:
+        """Write down that the primary may have a bucket, before it is asked to make it."""
+        if self._fallback is None:
+            return None
+        with refused():
+            intent = await self.journal.buckets.intend(bucket)
+        if intent.presence.is_new:
+            raise BucketAlreadyExists(BucketName=bucket)
+        return intent
 
     async def _require_empty(self, bucket: str) -> None:
         """Refuse unless the bucket is empty and nothing is left to be done for it. Raises: BucketNotEmpty."""
@@ -104,6 +149,69 @@ class Buckets(Copying):
             await asyncio.sleep(PAUSE)
         raise BucketNotEmpty(BucketName=bucket)
 
+    # --- while it is down ---
+
+    async def _is_down(self, bucket: str) -> bool:
+        """Say whether the primary cannot make a bucket. Raises: BucketAlreadyExists, if it lacks one that there is."""
+        try:
+            look = await self.look(Address(bucket))
+        except NoSuchBucket:
+            return True
+        if look.is_new:
+            raise BucketAlreadyExists(BucketName=bucket)
+        if look.mode is Mode.FAILOVER and look.presence is Presence.KNOWN:
+            await self.head_bucket(bucket)
+            raise BucketAlreadyExists(BucketName=bucket)
+        return look.mode is Mode.FAILOVER
+
+    async def _create_new(self, bucket: str, labels: Mapping[str, str]) -> None:
+        if self._fallback is None:
+            raise unavailable()
+        try:
+            with refused():
+                await self.journal.buckets.make(bucket, labels)
+        except StateUnknown as error:
+            raise unknown() from error
+
+    async def _label_new(self, bucket: str, labels: Mapping[str, str], was: Mapping[str, str] | None) -> None:
+        try:
+            with refused():
+                await self.journal.buckets.label(bucket, labels, was)
+        except StateUnknown as error:
+            raise unknown() from error
+
+    async def _delete_new(self, bucket: str) -> None:
+        self._prepared.discard(bucket)
+        try:
+            with refused():
+                for _ in range(self.patience):
+                    if await self.journal.buckets.drop(bucket):
+                        return
+                    await asyncio.sleep(PAUSE)
+        except StateUnknown as error:
+            raise unknown() from error
+        raise BucketNotEmpty(BucketName=bucket)
+
+    async def _new(self, bucket: str) -> BucketInfo:
+        with refused():
+            found = await self.journal.buckets.find(bucket)
+        if found is None:
+            raise NoSuchBucket(BucketName=bucket)
+        if found.presence.is_new:
+            return found.info
+        return await self.primary.head_bucket(bucket)  # it was made there just now
+
+    async def _with_new(self, infos: Sequence[BucketInfo]) -> Sequence[BucketInfo]:
+        """Return buckets with those that the primary lacks, and without those of which it is known that they are not.
+
+        What was deleted may still be on who stands in.
+        """
+        with refused():
+            records, is_complete = await self.journal.buckets.every()
+        found = {info.name: info for info in infos if info.name in records or not is_complete}
+        found |= {name: record.info for name, record in records.items() if record.presence.is_new}
+        return [found[name] for name in sorted(found)]
+
     async def _answering(self) -> Sequence[Sequence[BucketInfo]]:
         found = []
         for deputy in self.deputies:
@@ -113,17 +221,10 @@ class Buckets(Copying):
             raise unavailable()
         return found
 
-    async def _require_primary(self, bucket: str) -> None:
-        if await self.mode(bucket) is Mode.FAILOVER:
-            raise unavailable()
-
     def _others(self) -> Sequence[Backend]:
         return [*([self._fallback] if self._fallback else []), *self.mirrors.values()]
 
 
-async def _make(storage: Backend, bucket: str, labels: Mapping[str, str]) -> None:
-    """Have a bucket with these labels."""
-    try:
-        await storage.create_bucket(bucket, labels)
-    except BucketAlreadyExists:
-        await storage.annotate(Address(bucket), labels)
+def _require_primary(look: Look) -> None:
+    if look.mode is Mode.FAILOVER:
+        raise unavailable()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from gateway.backends.assembly import check_labels
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import ConditionalRequestConflict, NoSuchKey, PreconditionFailed, ServiceUnavailable
-from gateway.replication.records import Kind, Look, Mode, Op, Row
+from gateway.replication.records import Kind, Look, Op, Row
 from gateway.routing.replicated.answers import not_current
 from gateway.routing.replicated.reading import ROUNDS
 from gateway.routing.replicated.writing import Gate, Stage, Writing
@@ -24,7 +24,7 @@ class Copying(Writing):
             return await self.primary.copy(source, to, options, etag)
 
         there, here = await self.look(source), await self.look(to)
-        if self._is_on_primary(there) and not self.is_on_fallback(here):
+        if self.is_on_primary(there) and not self.is_on_fallback(here):
             return await self._to_primary(to, Kind.PUT, write)
         if there.row and there.row.staged and self.is_on_fallback(here):
             pin(there.row, etag)
@@ -99,10 +99,6 @@ class Copying(Writing):
             return replace(made, key=op.at.key, etag=row.info.etag if row.info and is_whole else made.etag)
 
         return stage
-
-    @staticmethod
-    def _is_on_primary(look: Look) -> bool:
-        return look.mode is not Mode.FAILOVER and look.row is None
 
 
 def pin(row: Row, etag: str) -> None:

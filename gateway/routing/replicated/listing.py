@@ -1,7 +1,8 @@
 """Listings of a replicated bucket: what a storage lists, with what is known to be newer."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from gateway.errors import S3Error
 from gateway.replication.copier import unstamped
@@ -9,27 +10,28 @@ from gateway.replication.merge import Change, merged
 from gateway.replication.records import UNSET, Baseline, Dirty, Known, Mode
 from gateway.routing.replicated.answers import not_current, unanswered
 from gateway.routing.replicated.route import NO_ANSWER, Route
-from gateway.storage import ListPage, ListQuery
+from gateway.storage import Address, ListPage, ListQuery
+
+Below = Callable[[ListQuery], Awaitable[ListPage]]
 
 
 class Listing(Route):
     """ListObjects."""
 
     async def list_objects(self, bucket: str, query: ListQuery) -> ListPage:
-        mode = await self.mode(bucket)
+        look = await self.look(Address(bucket))
         try:
-            if mode is Mode.FAILOVER:
+            if look.is_new:
+                return await self._list_with_rows(_nothing, bucket, query)
+            if look.mode is Mode.FAILOVER:
                 return await self._list_mirrors(bucket, query)
-            if mode is Mode.NORMAL:
+            if look.mode is Mode.NORMAL:
                 return await self.primary.list_objects(bucket, query)
-            return await self._list_with_rows(bucket, query)
+            return await self._list_with_rows(partial(self.primary.list_objects, bucket), bucket, query)
         except NO_ANSWER as error:
             raise unanswered(error) from error
 
-    async def _list_with_rows(self, bucket: str, query: ListQuery) -> ListPage:
-        async def listing(part: ListQuery) -> ListPage:
-            return await self.primary.list_objects(bucket, part)
-
+    async def _list_with_rows(self, listing: Below, bucket: str, query: ListQuery) -> ListPage:
         async def changes(after: str, inclusive: bool, limit: int) -> Sequence[Change]:  # noqa: FBT001  see Changes
             return await self._rows(bucket, query.prefix, (after, inclusive, limit))
 
@@ -70,6 +72,11 @@ class Listing(Route):
         found = {entry.key: Change(entry.key, _lacking(entry, target)) for entry in dirty}
         found |= {change.key: change for change in rows}
         return [found[key] for key in sorted(found)][:limit]  # behind the last of a full one the other may have gaps
+
+
+async def _nothing(_: ListQuery) -> ListPage:
+    """List what the primary has of a bucket that it lacks."""
+    return ListPage([], [])
 
 
 def _lacking(entry: Dirty, target: str) -> Known:

@@ -46,7 +46,7 @@ class Reading(Route):
         try:
             found, source = await self._find(at, ask)
         except NO_ANSWER as error:
-            reason = "not_current" if error.headers.get("x-gw-reason") else "no_answer"
+            reason = error.headers.get("x-gw-reason", "no_answer").replace("-", "_")
             metrics.READS_REFUSED.labels(self.name, reason).inc()
             raise
         _reads(self.name, source).inc()
@@ -63,6 +63,8 @@ class Reading(Route):
                     return found, "fallback"
                 look = await self.look_anew(at)
                 continue
+            if look.is_new:
+                raise NoSuchKey(Key=at.key)
             if look.mode is Mode.FAILOVER:
                 return await self._from_mirrors(at, look, ask, not_current())
             try:

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.errors import InternalError, ServiceUnavailable
+from gateway.errors import InternalError, NoSuchBucket, ServiceUnavailable
 from gateway.replication.journal import Journal
 from gateway.replication.member import Member
-from gateway.replication.records import Look, Mode, Timing
+from gateway.replication.records import Look, Mode, Presence, Timing
 from gateway.routing.replicated.answers import refused, unavailable
 from gateway.storage import Address, Backend
 
@@ -42,7 +42,8 @@ class Route:
         self.stale_reads, self.follow = storages.stale_reads, storages.follow
         self.journal, self.member, self.timing = journal, member, timing
         self._fallback = storages.fallback
-        self._prepared: set[str] = set()
+        self._prepared: set[str] = set()  # buckets that the fallback has
+        self._recorded: set[str] = set()  # and those of which the journal knows that the primary has them
 
     @property
     def fallback(self) -> Backend:
@@ -56,12 +57,11 @@ class Route:
         """The storages that tell of buckets while the primary is down: all that a bucket's labels are kept on."""
         return [self._fallback] if self._fallback else list(self.mirrors.values())
 
-    async def mode(self, bucket: str) -> Mode:
-        """Return the mode, without asking the journal while NORMAL is certain."""
-        return (await self.look(Address(bucket))).mode
-
     async def look(self, at: Address) -> Look:
-        """Return what decides where a key is read and written; what is dirty only where the journal was asked."""
+        """Return what decides where a key is read and written; what is dirty only where the journal was asked.
+
+        Raises: NoSuchBucket, if the journal knows that there is none.
+        """
         if self.member.mode is Mode.NORMAL:
             return _NORMAL
         return await self.look_anew(at)
@@ -69,11 +69,21 @@ class Route:
     async def look_anew(self, at: Address) -> Look:
         """As `look`, by the journal's word."""
         with refused():
-            return await self.journal.look(at)
+            look = await self.journal.look(at)
+        if look.mode is Mode.FAILOVER and look.presence is Presence.ABSENT:
+            raise NoSuchBucket(BucketName=at.bucket)
+        return look
+
+    def is_on_primary(self, look: Look) -> bool:
+        """Say whether the primary has the newest state of a key."""
+        return look.mode is not Mode.FAILOVER and look.row is None and not look.is_new
 
     def is_on_fallback(self, look: Look) -> bool:
-        """Say where a key is to be written: a key that the primary lacks is the healer's there, and nobody else's."""
-        return look.mode is Mode.FAILOVER or (look.mode is Mode.HEALING and look.row is not None)
+        """Say where a key is to be written: a key that the primary lacks is the healer's there, and nobody else's.
+
+        So is each key of a bucket that the primary lacks.
+        """
+        return look.mode is Mode.FAILOVER or (look.mode is Mode.HEALING and (look.row is not None or look.is_new))
 
     def clean(self, look: Look) -> Sequence[str]:
         """Return the mirrors that hold the newest state of a key for sure."""

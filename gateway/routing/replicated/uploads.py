@@ -56,7 +56,7 @@ class Uploads(Buckets):
         """As `Backend.copy_part`; by the storage itself only where both ends lie on the same one."""
         with refused():
             begun, look = await self._begun(upload), await self.look(source)
-            if begun is None and look.mode is not Mode.FAILOVER and look.row is None:
+            if begun is None and self.is_on_primary(look):
                 return await self.primary.copy_part(inner(upload), number, source, options, etag)
             if begun and look.row and look.row.staged:
                 pin(look.row, etag)
@@ -97,7 +97,8 @@ class Uploads(Buckets):
         """
         with refused():
             begun = await on_fallback(self.journal, bucket, query)
-        if await self.mode(bucket) is Mode.FAILOVER:
+        look = await self.look(Address(bucket))
+        if look.mode is Mode.FAILOVER or look.is_new:
             return begun
         try:
             page = await self.primary.list_uploads(bucket, for_primary(query))
@@ -108,7 +109,7 @@ class Uploads(Buckets):
     # --- where an upload is ---
 
     async def _begin_on_fallback(self, at: Address, options: WriteOptions, look: Look) -> Upload:
-        await self._prepare(at.bucket, look.mode)
+        await self._prepare(at.bucket, look)
         begun = Begun(new_upload_id(), at, "", staged_key(new_id()), datetime.now(UTC), options)
         plain = replace(options, conditions=ANY_STATE)
         with refused():
@@ -119,6 +120,8 @@ class Uploads(Buckets):
     async def _begun(self, upload: Upload) -> Begun | None:
         """Return an upload that was begun on the fallback, None for others. Raises: NoSuchUpload."""
         if not upload.id.startswith(ON_FALLBACK):
+            if (await self.look(upload.at)).is_new:  # nothing was ever begun on the primary
+                raise NoSuchUpload(UploadId=upload.id)
             return None
         identity = upload.id.removeprefix(ON_FALLBACK)
         if not _OURS.fullmatch(identity):

@@ -20,6 +20,7 @@ from gateway.errors import (
     S3Error,
     ServiceUnavailable,
 )
+from gateway.replication.making import have
 from gateway.replication.outcome import Fenced, name_of, outcome_of
 from gateway.replication.records import UNSET, Kind, Known, Look, Mode, Op, Outcome
 from gateway.routing.replicated.answers import failed, not_current, refused, unavailable, unknown
@@ -111,7 +112,21 @@ class Writing(Reading):
             await self._be_followed(op, info)
         else:
             self._settle(op, Outcome.APPLIED, info)
+        await self._record(at.bucket)
         return stored
+
+    async def _record(self, bucket: str) -> None:
+        """Have it written down that the primary has a bucket, before anybody relies on what is in it.
+
+        Most are when they are made; somebody may have made this one at the primary itself.
+        """
+        if self._fallback is None or bucket in self._recorded:
+            return
+        try:
+            await self.journal.buckets.know([bucket])
+        except ServiceUnavailable as error:
+            raise unknown() from error
+        self._recorded.add(bucket)
 
     async def _be_followed(self, op: Op, info: ObjectInfo | None) -> None:
         """Return when the mirrors that are to hold a write before it is acknowledged do so.
@@ -145,7 +160,7 @@ class Writing(Reading):
         return await self._make_current(op, stage, partial(self._commit, op, conditions, known))
 
     async def _begin_staging(self, at: Address, look: Look) -> Op:
-        await self._prepare(at.bucket, look.mode)
+        await self._prepare(at.bucket, look)
         with refused():
             return await self.journal.begin(at, Kind.PUT, on_fallback=True)
 
@@ -207,6 +222,9 @@ class Writing(Reading):
         if look.row:
             conditions.check_write(at.key, look.row.info)
             return UNSET
+        if look.is_new:
+            conditions.check_write(at.key, None)
+            return UNSET
         held = await self._held(at, look)
         conditions.check_write(at.key, held)
         return held
@@ -221,16 +239,19 @@ class Writing(Reading):
                 continue
         raise not_current()
 
-    async def _prepare(self, bucket: str, mode: Mode) -> None:
+    async def _prepare(self, bucket: str, look: Look) -> None:
         """Have the bucket on the fallback. Raises: NoSuchBucket by the primary's word only."""
         if bucket in self._prepared:
             return
         try:
             await self.fallback.head_bucket(bucket)
         except NoSuchBucket as error:
-            if mode is Mode.FAILOVER:
+            if look.is_new:
+                await self._create_as_recorded(bucket)
+            elif look.mode is Mode.FAILOVER:
                 raise unavailable() from error
-            await self._create_as_on_primary(bucket)
+            else:
+                await self._create_as_on_primary(bucket)
         except NO_ANSWER as error:
             raise unavailable() from error
         self._prepared.add(bucket)
@@ -240,5 +261,15 @@ class Writing(Reading):
             labels = (await self.primary.head_bucket(bucket)).labels
             with suppress(BucketAlreadyExists):
                 await self.fallback.create_bucket(bucket, labels)
+        except NO_ANSWER as error:
+            raise unavailable() from error
+
+    async def _create_as_recorded(self, bucket: str) -> None:
+        with refused():
+            made = await self.journal.buckets.find(bucket)
+        if made is None:
+            raise NoSuchBucket(BucketName=bucket)
+        try:
+            await have(self.fallback, bucket, made.labels)
         except NO_ANSWER as error:
             raise unavailable() from error

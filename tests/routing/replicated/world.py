@@ -182,7 +182,7 @@ class World:
     async def heal(self):
         """Heal until nothing is left to be healed."""
         healer = Healer(self.journal, self.primary, self.fallback, self.timing)
-        while (await self.journal.unhealed()) != (await self.journal.unhealed())._replace(objects=0, tombstones=0):
+        while (left := await self.journal.unhealed()) != left._replace(objects=0, tombstones=0, buckets=0):
             await healer.round()
         await self.member.beat()
 

@@ -1,0 +1,95 @@
+"""What the journal says and is told of buckets themselves."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Concatenate, ParamSpec, TypeVar
+
+from gateway import metrics
+from gateway.replication import buckets
+from gateway.replication.records import Intent, Recorded
+from gateway.replication.scope import Scope
+from gateway.state.store import Store, Transaction
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Inventory:
+    """The buckets of one route. Every method may raise StateUnavailable or StateUnknown."""
+
+    def __init__(self, store: Store, scope: Scope) -> None:
+        self._store, self._scope = store, scope
+
+    async def find(self, bucket: str) -> Recorded | None:
+        """Return what is written down of a bucket."""
+        return await self._read(buckets.find, bucket)
+
+    async def every(self) -> tuple[Mapping[str, Recorded], bool]:
+        """Return all that is written down, by name, and whether all that the primary has is."""
+        return await self._read(buckets.every)
+
+    # --- buckets of the primary ---
+
+    async def know(self, names: Sequence[str], *, all_: bool = False) -> None:
+        """Write down buckets that the primary has; `all_`: and that it has no others."""
+        wanted = [*names, buckets.ALL] if all_ else names
+        missing = await self._read(buckets.missing, wanted)
+        if missing:
+            await self._run(buckets.know, missing)
+
+    async def intend(self, bucket: str) -> Intent:
+        """Write down that the primary may have a bucket, before it is asked to make it; not if it is a new one."""
+        return await self._run(buckets.intend, bucket)
+
+    async def withdraw(self, intent: Intent) -> None:
+        """Take that back, the primary having certainly refused."""
+        if intent.is_first:
+            await self._run(buckets.withdraw, intent)
+
+    async def fade(self, names: Sequence[str]) -> None:
+        """Forget buckets that the primary was found to lack, those that it may yet get excepted."""
+        if names:
+            await self._run(buckets.fade, names)
+
+    # --- new ones ---
+
+    async def make(self, bucket: str, labels: Mapping[str, str]) -> None:
+        """Make a bucket that the primary certainly lacks, in FAILOVER.
+
+        Raises: BucketAlreadyExists, also where it only may exist; ServiceUnavailable, in other modes, or if it is not
+        known which buckets there are.
+        """
+        await self._run(buckets.make, bucket, labels)
+
+    async def label(self, bucket: str, labels: Mapping[str, str], was: Mapping[str, str] | None) -> None:
+        """Replace the labels of a new bucket. Raises: PreconditionFailed, NoSuchBucket, ServiceUnavailable."""
+        await self._run(buckets.label, bucket, labels, was)
+
+    async def drop(self, bucket: str) -> bool:
+        """Delete a new bucket; False: not yet, something is left to be done for it on a mirror.
+
+        Raises: BucketNotEmpty, NoSuchBucket; ServiceUnavailable, if it is not new, or on its way to the primary.
+        """
+        return await self._run(buckets.drop, bucket)
+
+    async def claim(self, limit: int) -> Sequence[Recorded]:
+        """Take new buckets that are to be made at the primary; none unless HEALING."""
+        if not await self._read(buckets.lacking):
+            return []
+        return await self._run(buckets.claim, limit)
+
+    async def healed(self, made: Recorded) -> bool:
+        """Say that the primary has a bucket as it was claimed, and learn whether that is all."""
+        return await self._run(buckets.healed, made)
+
+    async def again(self, made: Recorded, after: float) -> None:
+        """Say that a bucket could not be made; it is claimed again in so many seconds."""
+        await self._run(buckets.again, made, after)
+
+    async def _run(self, work: Callable[Concatenate[Transaction, Scope, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        with metrics.STATE_SECONDS.time():
+            return await self._store.run(lambda tx: work(tx, self._scope, *args, **kwargs))
+
+    async def _read(
+        self, work: Callable[Concatenate[Transaction, Scope, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await self._store.read(lambda tx: work(tx, self._scope, *args, **kwargs))
