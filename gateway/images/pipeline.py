@@ -20,6 +20,7 @@ from gateway.images.watermark import Marks, MissingMarkError
 
 _LANCZOS: Final = Image.Resampling.LANCZOS
 _GAP: Final = 3.0  # what shrinks by more than this is averaged first, as far as nobody can see it
+_AGAIN: Final = 2.0  # a picture may be made of one that was scaled before and is larger by this, for the same reason
 _TURNS: Final[Mapping[int, Image.Transpose]] = MappingProxyType(
     {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -63,18 +64,18 @@ def derive(order: Order, folder: Path) -> Made:
         decoders.load(image, kind)  # before its tags are read: exif.read says why
     source = _Source(kind, Size(*image.size), exif.read(image))
     plans = {variant: plan(variant, *source.size(upright=variant.autorotate)) for variant in order.variants}
+    paths = {variant: folder / str(number) for number, variant in enumerate(plans)}
     stock = _Stock(image, source, plans)
     del image  # only the stock says how long its pixels are needed
     marks = Marks(order.watermarks, order.limits)
     files: dict[str, Path] = {}
     failures: dict[str, Reason] = {}
-    for number, (variant, how) in enumerate(plans.items()):
-        path = folder / str(number)
-        failure = _make(path, variant, how, stock, marks)
+    for variant, how in sorted(plans.items(), key=lambda planned: -planned[1].scale):
+        failure = _make(paths[variant], variant, how, stock, marks)
         if failure:
             failures[variant.name] = failure
         else:
-            files[variant.name] = path
+            files[variant.name] = paths[variant]
     return Made(
         kind,
         *source.size(upright=True),
@@ -120,6 +121,7 @@ class _Stock:
         self._profile = image.info.get("icc_profile")
         self._manners = {_manner(variant) for variant in plans}
         self._ready: dict[_Manner, tuple[Image.Image, bytes | None]] = {}
+        self._scaled: dict[_Manner, Image.Image] = {}  # the last one that was made of the whole picture
         if source.kind == "jpeg":
             image.draft(None, size)  # the decoder itself makes it smaller, by 2, 4 or 8
             decoders.load(image, source.kind)
@@ -139,6 +141,17 @@ class _Stock:
                 self._picture = None
             self._ready[manner] = self._prepared(picture, manner)
         return self._ready[manner]
+
+    def nearest(self, variant: Variant, how: Plan) -> Image.Image:
+        """Return the smallest picture that is at hand and large enough to cut a variant of it."""
+        base, _ = self.take(variant)
+        scaled = self._scaled.get(_manner(variant))
+        enough = _AGAIN * how.scale * self.source.size(upright=variant.autorotate).width
+        return scaled if scaled is not None and scaled.width >= enough else base
+
+    def keep(self, variant: Variant, picture: Image.Image) -> None:
+        """Take a picture that was scaled, and is neither cut nor distorted, for the next ones."""
+        self._scaled[_manner(variant)] = picture
 
     def _prepared(self, picture: Image.Image, manner: _Manner) -> tuple[Image.Image, bytes | None]:
         profile = self._profile
@@ -162,8 +175,11 @@ def _make(path: Path, variant: Variant, how: Plan, stock: _Stock, marks: Marks) 
     """Make one variant. One that cannot be made is no reason to go without the others."""
     source = stock.source
     try:
-        picture, profile = stock.take(variant)
-        picture = _cut(picture, how, source.size(upright=variant.autorotate))
+        _, profile = stock.take(variant)
+        whole = source.size(upright=variant.autorotate)
+        picture = _cut(stock.nearest(variant, how), how, whole)
+        if how.part == (0.0, 0.0, *map(float, whole)) and variant.fit != "stretch":
+            stock.keep(variant, picture)
         if how.canvas != picture.size:
             picture = _laid(picture, how, variant.background)
         if variant.watermark:
