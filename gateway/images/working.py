@@ -16,7 +16,7 @@ from gateway.images.telling import Telling
 from gateway.replication.outcome import name_of
 
 IDLE: Final = 1.0  # seconds after which it is looked again for work of others
-HOUSEKEEPING: Final = 15.0
+HOUSEKEEPING: Final = 5.0
 TRIES: Final = 4  # of what may have been the machine's fault, such as an image that took too long
 FIRST_PAUSE: Final = 1.0  # seconds, twice as long each time
 LONGEST_PAUSE: Final = 300.0
