@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -13,6 +13,8 @@ from gateway.config import Config
 from gateway.config.models import EVERY_OTHER, Bucket, Elsewhere, Mirror
 from gateway.errors import ServiceUnavailable
 from gateway.replication.baseline import Baseline
+from gateway.replication.beacon import PATIENCE, Beacon
+from gateway.replication.echo import Echo
 from gateway.replication.ground import Ground
 from gateway.replication.healer import Healer
 from gateway.replication.journal import Journal
@@ -104,12 +106,23 @@ class _Route:
         self._member = Member(self._journal, self._primary.vote, self._timing, automatic=self._automatic)
         self._mirroring = {mirror.backend: self._mirroring_of(mirror) for mirror in bucket.mirrors}
         follow = [self._mirroring[mirror.backend].follow for mirror in bucket.mirrors if mirror.mode == "sync"]
-        storages = Storages(self._primary, self._fallback, self._mirrors, bucket.stale_reads, follow)
+        self._echo = Echo(name, self._fallback) if self._fallback else None
+        self._beacon = Beacon(self._journal, self._fallback, list(self._mirrors.values()), self._buckets_on, self._echo)
+        storages = Storages(
+            self._primary,
+            self._fallback,
+            self._mirrors,
+            bucket.stale_reads,
+            follow,
+            echo=self._echo,
+            echo_deletes=echoes_deletes(config),
+        )
         self.storage = Replicated(name, storages, self._journal, self._member, self._timing)
 
     @asynccontextmanager
     async def running(self, *, first: bool) -> AsyncIterator[None]:
         """Work in the background. `first` does what one process of a host is enough for."""
+        await self._beacon.round(first=first, patience=PATIENCE)
         await self._member.beat()
         tasks = [asyncio.create_task(work) for work in self._work(first=first)]
         try:
@@ -120,24 +133,36 @@ class _Route:
             await asyncio.gather(*tasks, return_exceptions=True)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._journal.drained(), LAST_WORDS)
+            for storage in self._storages():
+                storage.close()
 
     def _work(self, *, first: bool) -> Sequence[Coroutine[None, None, None]]:
-        storages = [self._primary, *([self._fallback] if self._fallback else []), *self._mirrors.values()]
-        work = [self._member.run(), *(storage.run() for storage in storages)]
+        storages = self._storages()
+        work = [self._member.run(), self._beacon.run(first=first), *(storage.run() for storage in storages)]
         if self._fallback:
-            work.append(Healer(self._journal, self._primary, self._fallback, self._timing).run())
+            healer = Healer(self._journal, self._primary, self._fallback, self._timing, self._echo)
+            work.append(self._when_certain(healer.run()))
         if self._fallback and first:
             work.append(Ground(self._journal, self._primary, self._fallback, self._buckets).run())
         for target, mirror in self._mirrors.items():
-            work.append(self._mirroring[target].run())
+            work.append(self._when_certain(self._mirroring[target].run()))
             if first:
                 work.append(Keeping(mirror, self._protect[target]).run(self._buckets))
                 work.append(Baseline(self._journal, target, self._primary, mirror, self._buckets).run())
         if first:
             work.append(Measure(self._journal, self._tell).run())
         named = {storage.name: storage for storage in storages}
-        work.append(Sweeper(self._journal, named, self._timing).run())
+        work.append(self._when_certain(Sweeper(self._journal, named, self._timing).run()))
         return work
+
+    async def _when_certain(self, work: Coroutine[None, None, None]) -> None:
+        """Do something when the database is known to have forgotten nothing: it overwrites and deletes by its word."""
+        with closing(work):
+            await self._beacon.certain.wait()
+            await work
+
+    def _storages(self) -> Sequence[Breaking]:
+        return [self._primary, *([self._fallback] if self._fallback else []), *self._mirrors.values()]
 
     def _mirroring_of(self, mirror: Mirror) -> Mirroring:
         return Mirroring(
@@ -151,9 +176,34 @@ class _Route:
         )
 
     async def _buckets(self) -> Sequence[str]:
-        if self._name != EVERY_OTHER:
-            return [self._name]
-        return [info.name for info in await self._primary.list_buckets() if info.name not in self._config.buckets]
+        return await self._buckets_on(self._primary)
+
+    async def _buckets_on(self, storage: Backend) -> Sequence[str]:
+        return await buckets_on(self._config, self._name, storage)
+
+
+async def buckets_on(config: Config, entry: str, storage: Backend) -> Sequence[str]:
+    """Return the buckets of an entry that are on a storage, or would be."""
+    if entry != EVERY_OTHER:
+        return [entry]
+    return [info.name for info in await storage.list_buckets() if info.name not in config.buckets]
+
+
+def shares_fallback(config: Config, entry: str) -> bool:
+    """Say whether another entry's objects may wait for their primary in the same buckets of the fallback."""
+    mine = config.buckets[entry].fallback
+    others = [(name, said.fallback) for name, said in config.buckets.items() if said.fallback and name != entry]
+    return mine is not None and any(
+        (other.backend, other.prefix) == (mine.backend, mine.prefix)
+        and (EVERY_OTHER in {name, entry} or (other.name or name) == (mine.name or entry))
+        for name, other in others
+    )
+
+
+def echoes_deletes(config: Config) -> bool:
+    """Say whether a delete in an outage is acknowledged when the fallback, too, can tell of it."""
+    said = config.replication.echo_deletes
+    return config.state.startswith("sqlite") if said is None else said
 
 
 def placed(bucket: str, where: Elsewhere, backends: Mapping[str, Backend]) -> Backend:

@@ -9,6 +9,7 @@ from prometheus_client import Counter
 
 from gateway import metrics
 from gateway.cli.failover import command as failover
+from gateway.cli.journal import rebuild
 from gateway.cli.mirror import command as mirror
 from gateway.replication.verify import Mark
 
@@ -34,10 +35,10 @@ def test_every_metric_is_described_with_its_labels(name, labels):
 
 def test_every_command_and_option_is_described():
     commands = {f"gateway mirror {name}": command for name, command in mirror.commands.items()}
-    for name, command in {**commands, "gateway failover": failover}.items():
+    for name, command in {**commands, "gateway failover": failover, "gateway journal rebuild": rebuild}.items():
         rows = re.findall(rf"^\| `{name} (.*)\|$", PAGE, re.MULTILINE)
         assert rows, name
-        told = set(re.findall(r"--[a-z]+", " ".join(rows)))
+        told = set(re.findall(r"--[a-z-]+", " ".join(rows)))
         options = {option for each in command.params if isinstance(each, click.Option) for option in each.opts}
         if name != "gateway mirror repair":  # as verify
             assert told == options - EVERYWHERE, name

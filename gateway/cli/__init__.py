@@ -9,6 +9,7 @@ COMMANDS: Final = {
     "serve": "Serve S3 until told to stop.",
     "check": "Check a configuration, and try what its backends can do.",
     "explain": "Say where a bucket or an object lies, and who may do what with it.",
+    "journal": "Rebuild what is written down of a bucket whose database was lost or set back.",
     "failover": "Send the writes of a bucket to its fallback, or back to its primary.",
     "mirror": "Look at mirrors, compare them, repair them, let them rest.",
     "images": "Look at variants of images, make those that are missing, remove those of no image.",

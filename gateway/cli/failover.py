@@ -51,6 +51,8 @@ def _next(config: Config, entry: str, mode: Mode) -> str:
             )
         case Mode.NORMAL:
             return f"Writes go to {said.backend}."
+        case Mode.RECONCILE:
+            return f"Nothing is written before `gateway journal rebuild {entry}`."
 
 
 def _who() -> str:

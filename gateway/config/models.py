@@ -225,6 +225,7 @@ class Replication(Section):
     down_after: Seconds = Field(10.0, ge=0)
     up_after: Seconds = Field(60.0, ge=0)
     hold: Seconds | None = Field(None, ge=0)
+    echo_deletes: bool | None = None
 
 
 class Auth(Section):

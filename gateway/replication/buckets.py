@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select
 from gateway.errors import BucketAlreadyExists, BucketNotEmpty, NoSuchBucket, PreconditionFailed, ServiceUnavailable
 from gateway.replication import garbage, modes
 from gateway.replication.records import Intent, Mode, Presence, Recorded, Trash
-from gateway.replication.scope import Scope, upsert
+from gateway.replication.scope import Scope, taken, upsert
 from gateway.state.schema import BUCKETS, OPS, ROWS, TASKS, UPLOADS
 from gateway.state.store import Transaction
 from gateway.storage import Address
@@ -42,9 +42,14 @@ def every(tx: Transaction, scope: Scope) -> tuple[Mapping[str, Recorded], bool]:
 
 
 def held(tx: Transaction, scope: Scope, bucket: str) -> Presence:
-    """Return whether the primary has a bucket, which stays so until the end. Raises: NoSuchBucket, if nobody has it."""
+    """Return whether the primary has a bucket, which stays so until the end.
+
+    Raises: NoSuchBucket, if nobody has it; ServiceUnavailable, if it may be gone.
+    """
     found = select(BUCKETS.c.presence).where(_is(scope, bucket)).with_for_update(read=True)
     presence = tx.connection.scalar(found)
+    if presence == int(Presence.GOING):
+        raise ServiceUnavailable("It is not known whether there is a bucket.")
     if presence is not None:
         return Presence(presence)
     if is_complete(tx, scope):
@@ -82,7 +87,7 @@ def intend(tx: Transaction, scope: Scope, bucket: str) -> Intent:
         return Intent(bucket, found.presence, found.gen, is_first=False)
     values = _values(tx, scope, bucket, Presence.KNOWN)
     if found:
-        changed = {"gen": values["gen"], "touched": tx.now}
+        changed = {"gen": values["gen"], "touched": tx.now, "presence": int(Presence.KNOWN)}
         tx.connection.execute(update(BUCKETS).where(_is(scope, bucket)).values(changed))
     else:
         tx.connection.execute(insert(BUCKETS), values)
@@ -96,11 +101,44 @@ def withdraw(tx: Transaction, scope: Scope, intent: Intent) -> None:
     tx.connection.execute(delete(BUCKETS).where(same))
 
 
+def leave(tx: Transaction, scope: Scope, bucket: str) -> Intent:
+    """Write down that the primary is about to be asked to delete a bucket: from now on nobody else tells of it."""
+    tx.lock(scope.route, bucket, [b""])
+    found = find(tx, scope, bucket)
+    if found and found.presence.is_new:
+        raise ServiceUnavailable("The primary lacks the bucket.")
+    values = _values(tx, scope, bucket, Presence.GOING)
+    changed = taken("gen", "touched", "presence")
+    tx.connection.execute(upsert(tx.connection.dialect.name, BUCKETS, _KEY, changed), values)
+    return Intent(bucket, Presence.GOING, values["gen"], is_first=False)
+
+
+def stay(tx: Transaction, scope: Scope, intent: Intent) -> None:
+    """Say that the primary has refused to delete a bucket: it has it as before."""
+    same = and_(_is(scope, intent.bucket), BUCKETS.c.gen == intent.gen)
+    tx.connection.execute(update(BUCKETS).where(same).values(presence=int(Presence.KNOWN)))
+
+
+def left(tx: Transaction, scope: Scope, intent: Intent) -> None:
+    """Say that the primary has deleted a bucket: the fallback's can go, unless it was made again."""
+    found = find(tx, scope, intent.bucket)
+    if found and found.gen == intent.gen:
+        garbage.discard(tx, scope, [Trash(scope.fallback, Address(intent.bucket))])
+
+
+def remain(tx: Transaction, scope: Scope, buckets: Sequence[str]) -> None:
+    """Say that the primary has buckets; those that it was to delete a while ago it has kept."""
+    before = scope.rules.settled_before(tx.now)
+    kept = and_(BUCKETS.c.presence == int(Presence.GOING), BUCKETS.c.touched < before)
+    here = and_(BUCKETS.c.route == scope.route, BUCKETS.c.name.in_(buckets))
+    tx.connection.execute(update(BUCKETS).where(here, kept).values(presence=int(Presence.KNOWN)))
+
+
 def fade(tx: Transaction, scope: Scope, buckets: Sequence[str]) -> None:
     """Forget buckets that the primary lacks, if it has not been asked to make them for so long that it never will."""
     before = scope.rules.absent_before(tx.now)
     left = [exists().where(t.c.route == scope.route, t.c.bucket == BUCKETS.c.name) for t in (ROWS, TASKS, OPS, UPLOADS)]
-    old = and_(BUCKETS.c.presence == int(Presence.KNOWN), BUCKETS.c.touched < before)
+    old = and_(BUCKETS.c.presence.in_((int(Presence.KNOWN), int(Presence.GOING))), BUCKETS.c.touched < before)
     here = and_(BUCKETS.c.route == scope.route, BUCKETS.c.name.in_(buckets), BUCKETS.c.name != ALL)
     tx.connection.execute(delete(BUCKETS).where(here, old, *[~any_ for any_ in left]))
 
@@ -157,6 +195,19 @@ def drop(tx: Transaction, scope: Scope, bucket: str) -> bool:
 
 
 # --- when it is back ---
+
+
+def homeless(tx: Transaction, scope: Scope) -> Sequence[str]:
+    """Return the buckets of rows of which nothing is written down: a database was lost that knew them."""
+    known = exists().where(BUCKETS.c.route == scope.route, BUCKETS.c.name == ROWS.c.bucket)
+    found = select(ROWS.c.bucket).where(ROWS.c.route == scope.route, ~ROWS.c.deleted, ~known).distinct()
+    return tx.connection.scalars(found).all()
+
+
+def adopt(tx: Transaction, scope: Scope, bucket: str, labels: Mapping[str, str]) -> None:
+    """Take a bucket that the primary lacks for one that was made while it was down."""
+    values = _values(tx, scope, bucket, Presence.NEW, labels)
+    tx.connection.execute(upsert(tx.connection.dialect.name, BUCKETS, _KEY), values)
 
 
 def lacking(tx: Transaction, scope: Scope) -> int:

@@ -1,7 +1,7 @@
 """Knows the buckets of the primary, and has them on the fallback, before an outage: in it nobody can ask for them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -46,6 +46,7 @@ class Ground:
         named = await self._buckets()
         found = [info for bucket in named if (info := await self._found(bucket))]
         names = {info.name for info in found}
+        await self._adopt(names)
         await self._journal.buckets.know(sorted(names), all_=True)
         recorded, _ = await self._journal.buckets.every()
         gone = [bucket for bucket in recorded if bucket not in names and not await self._found(bucket)]
@@ -55,6 +56,12 @@ class Ground:
                 with suppress(BucketAlreadyExists):
                     await self._fallback.create_bucket(info.name, info.labels)
                 self._made.add(info.name)
+
+    async def _adopt(self, names: Collection[str]) -> None:
+        """Have the primary given the buckets of what waits for it, if it lacks them and nothing is known of them."""
+        for bucket in await self._journal.buckets.homeless():
+            if bucket not in names and not await self._found(bucket):
+                await self._journal.buckets.adopt(bucket, (await self._fallback.head_bucket(bucket)).labels)
 
     async def _found(self, bucket: str) -> BucketInfo | None:
         """Return what the primary says of a bucket; None: nobody has created it yet."""

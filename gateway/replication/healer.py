@@ -8,6 +8,7 @@ import structlog
 from gateway import metrics
 from gateway.errors import InternalError, NoSuchKey, S3Error, ServiceUnavailable
 from gateway.replication.copier import Carriage
+from gateway.replication.echo import Echo, Entry
 from gateway.replication.journal import Journal
 from gateway.replication.lease import Lease
 from gateway.replication.making import have
@@ -24,8 +25,10 @@ IDLE: Final = 0.5  # seconds after which it is looked again for work
 class Healer:
     """Heals keys, a few at once, each under a claim of its row."""
 
-    def __init__(self, journal: Journal, primary: Backend, fallback: Backend, timing: Timing) -> None:
-        self._journal, self._timing = journal, timing
+    def __init__(
+        self, journal: Journal, primary: Backend, fallback: Backend, timing: Timing, echo: Echo | None = None
+    ) -> None:
+        self._journal, self._timing, self._echo = journal, timing, echo
         self._primary, self._fallback = primary, fallback
 
     async def run(self) -> None:
@@ -65,6 +68,7 @@ class Healer:
         async with lease.held():
             try:
                 await self.write(claim, lease)
+                await self._tell(claim)
                 outcome = Outcome.APPLIED
             except Exception as error:  # noqa: BLE001  whatever it was: the row stays, and is healed again
                 outcome, failure = lease.outcome_of(error), name_of(error)
@@ -75,6 +79,16 @@ class Healer:
             log.warning("heal_not_recorded", bucket=claim.at.bucket, key=claim.at.key, error=name_of(error))
             is_done = False
         metrics.HEALED.labels(self._journal.route, result_of(outcome, is_done=is_done)).inc()
+
+    async def _tell(self, claim: Claim) -> None:
+        """Have the echo say that the primary has the row: what clients write there from now on is newer than that."""
+        if self._echo is None or claim.row is None or not claim.counts:
+            return
+        entry = Entry(claim.row, healed=True)
+        if claim.row.deleted:
+            await self._echo.note_if_possible(entry)
+        else:
+            await self._echo.note(entry)
 
     async def write(self, claim: Claim, lease: Lease) -> None:
         """Write the primary as the row says. Raises: what the storages raise, Fenced."""

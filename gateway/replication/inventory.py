@@ -35,6 +35,12 @@ class Inventory:
         missing = await self._read(buckets.missing, wanted)
         if missing:
             await self._run(buckets.know, missing)
+        if all_:
+            await self.remain(names)
+
+    async def remain(self, names: Sequence[str]) -> None:
+        """Say that the primary has buckets, by its own word: none is going any more that was to go a while ago."""
+        await self._run(buckets.remain, names)
 
     async def intend(self, bucket: str) -> Intent:
         """Write down that the primary may have a bucket, before it is asked to make it; not if it is a new one."""
@@ -45,12 +51,32 @@ class Inventory:
         if intent.is_first:
             await self._run(buckets.withdraw, intent)
 
+    async def leave(self, bucket: str) -> Intent:
+        """Write down that the primary may have a bucket no more, before it is asked to delete it."""
+        return await self._run(buckets.leave, bucket)
+
+    async def stay(self, intent: Intent) -> None:
+        """Take that back, the primary having certainly refused."""
+        await self._run(buckets.stay, intent)
+
+    async def left(self, intent: Intent) -> None:
+        """Say that the primary has deleted a bucket, and have the fallback's deleted."""
+        await self._run(buckets.left, intent)
+
     async def fade(self, names: Sequence[str]) -> None:
         """Forget buckets that the primary was found to lack, those that it may yet get excepted."""
         if names:
             await self._run(buckets.fade, names)
 
     # --- new ones ---
+
+    async def homeless(self) -> Sequence[str]:
+        """Return buckets of which nothing is written down although the primary lacks what was written there."""
+        return await self._read(buckets.homeless)
+
+    async def adopt(self, bucket: str, labels: Mapping[str, str]) -> None:
+        """Take a bucket that the primary lacks for a new one."""
+        await self._run(buckets.adopt, bucket, labels)
 
     async def make(self, bucket: str, labels: Mapping[str, str]) -> None:
         """Make a bucket that the primary certainly lacks, in FAILOVER.

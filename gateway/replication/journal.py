@@ -28,6 +28,7 @@ from gateway.replication import (
 )
 from gateway.replication.inventory import Inventory
 from gateway.replication.ops import Settlement
+from gateway.replication.past import Past
 from gateway.replication.records import (
     UNSET,
     Baseline,
@@ -58,6 +59,7 @@ from gateway.replication.reporting import Report
 from gateway.replication.rows import Terms
 from gateway.replication.rules import Rules
 from gateway.replication.scope import Scope, in_range
+from gateway.replication.together import Together
 from gateway.state.schema import OPS, ROWS, TASKS
 from gateway.state.store import StateUnavailable, Store, Transaction
 from gateway.storage import Address, ObjectInfo, UploadQuery
@@ -81,10 +83,12 @@ class Journal:
     ) -> None:
         self._store, self._timing = store, timing
         self._scope = Scope(route, node, tuple(targets), fallback, self.rules(timing))
+        self.past = Past(store, self._scope)
         self.buckets = Inventory(store, self._scope)
         self._begun: set[str] = set()
         self._settled: deque[Settlement] = deque()
         self._settling: asyncio.Task[None] | None = None
+        self._healed: Together[rows.Report, bool] = Together(lambda reports: self._run(rows.healed, reports))
 
     def rules(self, timing: Timing) -> Rules:
         """Return what the transactions ask before they decide."""
@@ -198,10 +202,11 @@ class Journal:
         self._begun.discard(op.id)
         return row
 
-    async def bury(self, ats: Sequence[Address], conditions: Conditions = ANY_STATE, known: Known = UNSET) -> None:
-        """Make absence the newest state of keys, all or none. Raises as `commit` does."""
-        if ats:
-            await self._run(rows.bury, ats, Terms(conditions, known))
+    async def bury(
+        self, ats: Sequence[Address], conditions: Conditions = ANY_STATE, known: Known = UNSET
+    ) -> Sequence[Row]:
+        """Make absence the newest state of keys, all or none, and return it. Raises as `commit` does."""
+        return await self._run(rows.bury, ats, Terms(conditions, known)) if ats else ()
 
     # --- listings and buckets ---
 
@@ -235,7 +240,7 @@ class Journal:
 
     async def healed(self, claim: Claim, outcome: Outcome, error: str = "") -> bool:
         """Say how the write went, and learn whether that row is done: if not, it will be claimed again."""
-        return await self._run(rows.healed, claim, outcome, error)
+        return await self._healed.ask(rows.Report(claim, outcome, error))
 
     # --- mirroring ---
 

@@ -54,7 +54,8 @@ class Measure:
         for mode in Mode:
             metrics.ROUTE_MODE.labels(route, mode.name).set(mode is report.state.mode)
         epoch = report.state.epoch
-        metrics.MODE_CHANGES.labels(route).inc(epoch - (epoch if self._epoch is None else self._epoch))
+        before = epoch if self._epoch is None else self._epoch
+        metrics.MODE_CHANGES.labels(route).inc(max(epoch - before, 0))  # a database may have been set back
         self._epoch = epoch
         metrics.UNHEALED.labels(route, "object").set(healing.objects)
         metrics.UNHEALED.labels(route, "deleted").set(healing.tombstones)

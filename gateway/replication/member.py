@@ -53,7 +53,8 @@ class Member:
         if self.mode is Mode.NORMAL:
             return True
         look = await self._journal.look(at)
-        return look.mode is not Mode.FAILOVER and look.row is None and not look.is_new and self.alive
+        is_open = look.mode in {Mode.NORMAL, Mode.HEALING}
+        return is_open and look.row is None and not look.is_new and self.alive
 
     async def run(self) -> None:
         """Renew lease and vote for ever."""

@@ -1,12 +1,13 @@
 """Keeps a mirror in step: each key that is dirty is made there what it is now, whatever happened in between."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from gateway import metrics
-from gateway.errors import InternalError, NoSuchKey, S3Error, ServiceUnavailable
+from gateway.errors import BucketAlreadyExists, InternalError, NoSuchBucket, NoSuchKey, S3Error, ServiceUnavailable
 from gateway.replication.copier import Carriage, is_copy, stamped
 from gateway.replication.journal import Journal
 from gateway.replication.keeping import Keeping
@@ -144,7 +145,8 @@ class Mirroring:
         self, source: Backend, at: Address, claim: Claim, lease: Lease, told: ObjectInfo | None = None
     ) -> None:
         """Copy an object as what its storage says of it, or as what is `told` of it."""
-        wanted, held = told or await source.head(at), await self._held(claim.at)
+        wanted = told or await source.head(at)
+        held = await self._held(claim.at, make=True)
         if held and is_copy(held, wanted):
             return
         if held and self._keeping:
@@ -161,12 +163,23 @@ class Mirroring:
         await carriage.run()
         self._made += held is None and claim.kind is not Kind.COPY  # those of a baseline are counted by that
 
-    async def _held(self, at: Address) -> ObjectInfo | None:
-        """Return what the mirror holds."""
+    async def _held(self, at: Address, *, make: bool = False) -> ObjectInfo | None:
+        """Return what the mirror holds. `make`: have the bucket there."""
         try:
             return await self._mirror.head(at)
         except NoSuchKey:
             return None
+        except NoSuchBucket:
+            if make:
+                await self._make(at.bucket)
+            return None
+
+    async def _make(self, bucket: str) -> None:
+        """Make a bucket that the mirror lacks, because it did not answer when all others were told of it."""
+        found = await self._journal.buckets.find(bucket)
+        labels = found.labels if found and found.presence.is_new else (await self._primary.head_bucket(bucket)).labels
+        with suppress(BucketAlreadyExists):
+            await self._mirror.create_bucket(bucket, labels)
 
     async def _delete(self, at: Address, lease: Lease) -> None:
         if lease.claim.braked:
@@ -177,7 +190,8 @@ class Mirroring:
                 return
             await self._keeping.keep(at, held)
         await lease.check()
-        await self._mirror.delete(at)
+        with suppress(NoSuchBucket):
+            await self._mirror.delete(at)
         self._deleted += 1
 
     async def _count(self) -> None:

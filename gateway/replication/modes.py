@@ -76,6 +76,25 @@ def turn(tx: Transaction, scope: Scope, to: Mode, reason: str, *, pin: bool) -> 
     return found
 
 
+def is_new(tx: Transaction, scope: Scope) -> bool:
+    """Say whether nothing was ever said of a route."""
+    return tx.connection.execute(select(ROUTES.c.name).where(ROUTES.c.name == scope.route)).first() is None
+
+
+def distrust(tx: Transaction, scope: Scope, reason: str) -> None:
+    """Have nothing written or read, because what the database says may not be so; under the route's lock."""
+    phase = phase_of(tx, scope)
+    if phase.mode is not Mode.RECONCILE:
+        _write(tx, scope, Phase(Mode.RECONCILE, Mode.RECONCILE, tx.now, phase.epoch + 1, pinned=False), reason)
+
+
+def trust(tx: Transaction, scope: Scope, to: Mode, reason: str) -> None:
+    """Leave RECONCILE, when no node can act any more by what it was told before that; under the route's lock."""
+    phase = phase_of(tx, scope)
+    effective = scope.rules.barrier(Mode.NORMAL, tx.now)
+    _write(tx, scope, Phase(to, Mode.RECONCILE, effective, phase.epoch + 1, pinned=False), reason)
+
+
 def state(tx: Transaction, scope: Scope) -> RouteState:
     """Return what an operator is told."""
     phase = phase_of(tx, scope)
@@ -108,7 +127,7 @@ def _due(tx: Transaction, scope: Scope, *, automatic: bool) -> Mode | None:
     phase = phase_of(tx, scope)
     if tx.now < phase.effective:
         return None
-    if automatic and not phase.pinned:
+    if automatic and not phase.pinned and phase.mode is not Mode.RECONCILE:
         down, up = _voted(tx, scope)
         if down and phase.mode is not Mode.FAILOVER:
             return Mode.FAILOVER

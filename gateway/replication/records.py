@@ -23,6 +23,7 @@ class Mode(IntEnum):
     NORMAL = 0
     FAILOVER = 1
     HEALING = 2
+    RECONCILE = 3  # nowhere: the database was lost or set back, and nobody knows what is the newest state of a key
 
 
 class Kind(IntEnum):
@@ -57,7 +58,8 @@ class Presence(IntEnum):
     KNOWN = 1  # it has, or may have it
     NEW = 2  # the bucket was made while the primary was down, which therefore lacks it and all that is in it
     COMING = 3  # as NEW, but it is being made at the primary: there it may be by now, empty
-    ABSENT = 4  # all buckets of the primary were told of, and this one was not
+    GOING = 4  # it is being deleted at the primary, or was: it may be there, but nobody else may tell of it
+    ABSENT = 5  # all buckets of the primary were told of, and this one was not
 
     @property
     def is_new(self) -> bool:
@@ -177,7 +179,7 @@ class Claim:
 
     A write for it must begin before `deadline`, of the loop's clock. `row` is the state to write, None if that is the
     primary's. `in_flight`: a client's write to the primary is under way, so what it holds may change. `braked`: nothing
-    may be deleted from the target.
+    may be deleted from the target. `counts`: what is written now is the last word, unless the key is written again.
     """
 
     at: Address
@@ -191,6 +193,7 @@ class Claim:
     attempts: int = 0
     in_flight: bool = False
     braked: bool = False
+    counts: bool = True
 
 
 class Turn(NamedTuple):
@@ -252,6 +255,18 @@ class Healing(NamedTuple):
     buckets: int = 0  # that it lacks themselves
 
 
+class Lineage(NamedTuple):
+    """Which database the journal of a route is kept in, and how far it has got; a beacon on a storage says the same.
+
+    Up to `floor` all that the echo says is over. `id` is "" where the storages tell of another database.
+    """
+
+    id: str
+    number: int  # grows whenever something has happened
+    gen: int  # no gen of that time is greater
+    floor: int
+
+
 class RouteState(NamedTuple):
     """What an operator is told of a route."""
 
@@ -290,6 +305,8 @@ Lags = Mapping[str, Lag]
 
 BRAKE: Final = "brake"  # the error of a task whose delete waits for an operator
 
+STAGE: Final = f"{PRIVATE}stage/"
+
 _BASE32: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -301,4 +318,4 @@ def new_id() -> str:
 
 def staged_key(identity: str) -> str:
     """Return the key on the fallback under which what `identity` names is staged."""
-    return f"{PRIVATE}stage/{identity[-2:]}/{identity}"
+    return f"{STAGE}{identity[-2:]}/{identity}"

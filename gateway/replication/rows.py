@@ -1,6 +1,7 @@
 """The newest states of keys that the primary lacks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row as Found
@@ -30,6 +31,14 @@ from gateway.state.store import Transaction
 from gateway.storage import Address, ObjectInfo
 
 _COLUMNS = (ROWS.c.bucket, ROWS.c.key, ROWS.c.gen, ROWS.c.staged, ROWS.c.info)
+
+
+class Report(NamedTuple):
+    """How a write to the primary went."""
+
+    claim: Claim
+    outcome: Outcome
+    error: str
 
 
 class Terms(NamedTuple):
@@ -84,19 +93,20 @@ def commit(tx: Transaction, scope: Scope, op: Op, info: ObjectInfo, terms: Terms
         raise NoSuchUpload
     old = _find_to_replace(tx, scope, op.at)
     _decide(op.at, old, ground, terms)
-    row = _put(tx, scope, Row(op.at, tx.gens(1)[0], op.staged, info), old)
+    row = put(tx, scope, Row(op.at, tx.gens(1)[0], op.staged, info), old)
     tasks.touch(tx, scope, [tasks.Touch(op.at, Kind.PUT, tx.now, encode(info), info.size)])
     return row
 
 
-def bury(tx: Transaction, scope: Scope, ats: Sequence[Address], terms: Terms) -> None:
+def bury(tx: Transaction, scope: Scope, ats: Sequence[Address], terms: Terms) -> Sequence[Row]:
     """Make absence the newest state of keys."""
-    ground = _enter(tx, scope, ats)
+    ground, buried = _enter(tx, scope, ats), list[Row]()
     for at, gen in zip(ats, tx.gens(len(ats)), strict=True):
         old = _find_to_replace(tx, scope, at)
         _decide(at, old, ground, terms)
-        _put(tx, scope, Row(at, gen, "", None), old)
+        buried.append(put(tx, scope, Row(at, gen, "", None), old))
     tasks.touch(tx, scope, [tasks.Touch(at, Kind.DELETE, tx.now, "") for at in ats])
+    return buried
 
 
 def claim(tx: Transaction, scope: Scope, limit: int, deadline: float) -> Sequence[Claim]:
@@ -108,17 +118,43 @@ def claim(tx: Transaction, scope: Scope, limit: int, deadline: float) -> Sequenc
     for deleted in (True, False):
         if len(found) < limit:
             found += tx.connection.execute(_due(scope, tx.now, limit - len(found), deleted=deleted))
-    claims = [_claimed(row, tx.now, deadline) for row in found]
     taints = [scope.rules.takeover(tx.now) if row.token else row.taint_until for row in found]
+    claims = [
+        replace(_claimed(row, tx.now, deadline), counts=scope.rules.counts(taint, tx.now))
+        for row, taint in zip(found, taints, strict=True)
+    ]
     _lease(tx, scope, claims, taints)
     return claims
 
 
-def healed(tx: Transaction, scope: Scope, claim: Claim, outcome: Outcome, error: str) -> bool:
-    """Say how a write to the primary went, and whether the primary has the row by now."""
+def healed(tx: Transaction, scope: Scope, reports: Sequence[Report]) -> Sequence[bool]:
+    """Say how writes to the primary went, and for each whether the primary has the row by now.
+
+    Of two reports of one row that come together, that of the claim that holds counts as the first.
+    """
+    found = _claimed_rows(tx, scope, [report.claim.at for report in reports])
+    done = [_is_healed(tx, scope, report, found.get(report.claim.at)) for report in reports]
+    ended = [report.claim.at for report, is_done in zip(reports, done, strict=True) if is_done]
+    if ended:
+        keys = [{"in_route": scope.route, "in_bucket": at.bucket, "of": at.key.encode()} for at in ended]
+        tx.connection.execute(_END, keys)
+        staged = [Address(at.bucket, found[at].staged) for at in ended if found[at].staged]
+        garbage.discard(tx, scope, [Trash(scope.fallback, at) for at in staged])
+    return done
+
+
+def _claimed_rows(tx: Transaction, scope: Scope, ats: Sequence[Address]) -> Mapping[Address, Any]:
+    """Return what there is of rows, which nobody else changes until this transaction is over."""
+    wanted = tuple_(ROWS.c.bucket, ROWS.c.key).in_([(at.bucket, at.key.encode()) for at in ats])
+    columns = (ROWS.c.bucket, ROWS.c.key, ROWS.c.gen, ROWS.c.staged, ROWS.c.token, ROWS.c.taint_until, ROWS.c.attempts)
+    found = select(*columns).where(ROWS.c.route == scope.route, wanted).order_by(ROWS.c.bucket, ROWS.c.key)
+    return {Address(row.bucket, row.key.decode()): row for row in tx.connection.execute(found.with_for_update())}
+
+
+def _is_healed(tx: Transaction, scope: Scope, report: Report, row: Any) -> bool:
+    """Say whether the primary has a row by now; if not, write down what is to become of it."""
+    claim, outcome, error = report
     here = at_key(ROWS, scope.route, claim.at)
-    columns = (ROWS.c.gen, ROWS.c.staged, ROWS.c.token, ROWS.c.taint_until, ROWS.c.attempts)
-    row = tx.connection.execute(select(*columns).where(here).with_for_update()).first()
     rules, now = scope.rules, tx.now
     if row is None:
         return False
@@ -137,9 +173,6 @@ def healed(tx: Transaction, scope: Scope, claim: Claim, outcome: Outcome, error:
     if not rules.counts(row.taint_until, claim.claimed):
         _change(tx, here, token=None, due=max(now, row.taint_until), attempts=0, error="")
         return False
-    tx.connection.execute(delete(ROWS).where(here))
-    if row.staged:
-        garbage.discard(tx, scope, [Trash(scope.fallback, Address(claim.at.bucket, row.staged))])
     return True
 
 
@@ -199,7 +232,7 @@ def _decide(at: Address, old: Row | None, ground: _Ground, terms: Terms) -> None
         terms.conditions.check_write(at.key, terms.known)
 
 
-def _put(tx: Transaction, scope: Scope, row: Row, old: Row | None) -> Row:
+def put(tx: Transaction, scope: Scope, row: Row, old: Row | None) -> Row:
     """Write a row, and let the staged object go that it replaces."""
     values: dict[str, Any] = {
         "gen": row.gen,
@@ -246,6 +279,9 @@ def _claimed(found: Found[Any], now: float, deadline: float) -> Claim:
     return Claim(row.at, row.gen, new_id(), now, deadline, row, kind, attempts=found.attempts)
 
 
+_END = delete(ROWS).where(
+    ROWS.c.route == bindparam("in_route"), ROWS.c.bucket == bindparam("in_bucket"), ROWS.c.key == bindparam("of")
+)
 _LEASE = (
     update(ROWS)
     .where(

@@ -22,7 +22,7 @@ class Rules:
 
     def is_open(self, mode: Mode, effective: float, now: float) -> bool:
         """Whether what is on the fallback may become the newest state."""
-        return mode is not Mode.NORMAL and effective <= now
+        return mode in {Mode.FAILOVER, Mode.HEALING} and effective <= now
 
     def may_return(self, *, rows_left: bool) -> bool:
         """Whether HEALING is over: while the primary lacks one key, it does not answer for that."""
@@ -75,6 +75,10 @@ class Rules:
     def trash_due(self, now: float) -> float:
         """When an object that is needed no more may be deleted: who looked at its row may still be reading."""
         return now + self.timing.hold
+
+    def settled_before(self, now: float) -> float:
+        """When the primary must last have been asked to delete a bucket for it to have done so by now, or never."""
+        return now - self.timing.hold
 
     def absent_before(self, now: float) -> float:
         """When the primary must last have been asked to make a bucket that it lacks, for it to be forgotten."""

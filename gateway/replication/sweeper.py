@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import structlog
 
 from gateway.errors import BucketNotEmpty, NoSuchBucket, S3Error, ServiceUnavailable
+from gateway.replication import corner
 from gateway.replication.journal import Journal
 from gateway.replication.outcome import name_of
 from gateway.replication.records import Timing, Trash
@@ -39,7 +40,7 @@ class Sweeper:
         if backend is None:  # it is configured no more
             return
         try:
-            await (backend.delete(trash.at) if trash.at.key else backend.delete_bucket(trash.at.bucket))
+            await (backend.delete(trash.at) if trash.at.key else _delete_bucket(backend, trash.at.bucket))
         except NoSuchBucket:
             pass
         except BucketNotEmpty:  # what is in it goes first
@@ -48,3 +49,8 @@ class Sweeper:
             log.warning("trash_not_deleted", backend=trash.backend, key=trash.at.key, error=error.code)
             return
         await self._journal.swept(trash)
+
+
+async def _delete_bucket(backend: Backend, bucket: str) -> None:
+    await corner.clear(backend, bucket)
+    await backend.delete_bucket(bucket)

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, delete, select, update
 
-from gateway.replication import ops, replicas, rows, tasks
-from gateway.replication.records import Claim, Kind, Outcome, Turn, new_id
+from gateway.replication import modes, ops, replicas, rows, tasks
+from gateway.replication.records import Claim, Kind, Mode, Outcome, Turn, new_id
 from gateway.replication.rules import Rules
 from gateway.replication.scope import Scope, at_key
 from gateway.state.schema import TASKS
@@ -30,7 +30,7 @@ def claim(tx: Transaction, scope: Scope, target: str, limit: int, deadline: floa
     The rows are looked up after the tasks: a row that came up in between has changed the gen of its task.
     """
     replica = replicas.find(tx, scope, target)
-    if replica.paused:
+    if replica.paused or modes.phase_of(tx, scope).mode is Mode.RECONCILE:
         return []
     due = (TASKS.c.route == scope.route, TASKS.c.target == target, ~TASKS.c.dead, TASKS.c.due <= tx.now)
     oldest = select(*_TASK).where(*due).order_by(TASKS.c.due).limit(limit).with_for_update(skip_locked=True)
@@ -45,7 +45,7 @@ def take(tx: Transaction, scope: Scope, target: str, at: Address, deadline: floa
     replica = replicas.find(tx, scope, target)
     if task is None or replica.paused or (replica.braked and task.kind == int(Kind.DELETE)):
         return Turn(None, is_over=True)
-    if task.token and task.due > tx.now:
+    if (task.token and task.due > tx.now) or modes.phase_of(tx, scope).mode is Mode.RECONCILE:
         return Turn(None)
     return Turn(_claimed(tx, scope, target, [task], deadline, braked=replica.braked)[0])
 

@@ -55,6 +55,12 @@ class Breaking(Wrapper):
         self._may_write = writes
         self._bucket = ""
 
+    def close(self) -> None:
+        """Take back what was told: a breaker that nobody asks any more is not open."""
+        for calls, breaker in (("reads", self.reads), ("writes", self.writes)):
+            if breaker.open:
+                metrics.BREAKERS.labels(self.name, calls).inc(-1)
+
     def vote(self) -> Vote:
         """Return for how long the storage has been down, or up, as this node sees it."""
         now, breakers = _now(), (self.reads, self.writes)

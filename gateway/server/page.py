@@ -17,6 +17,7 @@ p { margin: .2rem 0; color: var(--dim); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 500; color: var(--dim); }
 th, td { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+td:not(.prose) { white-space: nowrap; }
 b { font-weight: 600; padding: .1rem .5rem; border-radius: 1rem; color: #fff; background: #6b7280; }
 b.good { background: #15803d; } b.fair { background: #b45309; } b.bad { background: #b91c1c; }
 """
@@ -26,18 +27,18 @@ STEP: Final = 1024
 MINUTE: Final = 60
 
 Cell = str | tuple[str]  # text, or in a tuple what is HTML already
+PROSE: Final = 40  # characters from which on text may take several lines
 
 
 def page(status: Mapping[str, Any]) -> str:
     """Return the page."""
     ready = "ready" if status["ready"] else "not ready"
     replicated = {name: one for name, one in status["buckets"].items() if "mode" in one or "database" in one}
-    about = (
-        f"{status['version']} · workers: {', '.join(status['workers'])} · configuration of {status['config']['loaded']}"
-    )
+    workers, loaded = ", ".join(status["workers"]), _time(str(status["config"]["loaded"]))
+    about = f"{status['version']} · workers: {workers} · configuration of {loaded} · now {_time(status['time'])}"
     parts = [
         f"<h1>S3 Gateway {_badge(ready)[0]} {_badge('degraded')[0] if status['degraded'] else ''}</h1>",
-        f"<p>{escape(about)} · {escape(status['time'])}</p>",
+        f"<p>{escape(about)}</p>",
         _table("Backends", BACKEND, map(_backend, *_columns(status["backends"]))),
     ]
     if replicated:
@@ -78,7 +79,7 @@ def _route(name: str, one: Mapping[str, Any]) -> Sequence[Cell]:
     nothing = not (unhealed["objects"] or unhealed["deletions"])
     reason = f"{one.get('reason', '')}{', until told otherwise' if one.get('by_order') else ''}"
     return (
-        *(name, _badge(one.get("mode", "unknown")), one.get("since") or "ever", reason),
+        *(name, _badge(one.get("mode", "unknown")), _time(one.get("since") or "ever"), reason),
         *(one["backend"], one.get("fallback", "none"), "nothing" if nothing else lacks),
         "" if nothing else _duration(unhealed["oldest_seconds"]),
         _badge(one["database"]),
@@ -100,17 +101,23 @@ def _bucket(name: str, one: Mapping[str, Any]) -> Sequence[Cell]:
 
 def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     head = "".join(f"<th>{escape(cell)}" for cell in header)
-    lines = "".join("<tr>" + "".join(f"<td>{_shown(cell)}" for cell in row) for row in rows)
+    lines = "".join("<tr>" + "".join(map(_cell, row)) for row in rows)
     return f"<h2>{escape(title)}</h2><table><tr>{head}{lines}</table>"
 
 
-def _shown(cell: Cell) -> str:
-    return cell[0] if isinstance(cell, tuple) else escape(cell)
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, tuple):
+        return f"<td>{cell[0]}"
+    return f"<td class=prose>{escape(cell)}" if len(cell) > PROSE else f"<td>{escape(cell)}"
 
 
 def _badge(word: str) -> tuple[str]:
     kind = "good" if word in GOOD else "bad" if word in BAD else "fair"
     return (f'<b class="{kind}">{escape(word)}</b>',)
+
+
+def _time(moment: str) -> str:
+    return moment.replace("T", " ").replace("Z", " UTC")
 
 
 def _size(count: float) -> str:

@@ -25,6 +25,9 @@ class Rate:
     requests: float = 0
     bytes: float = 0
 
+    def __bool__(self) -> bool:
+        return self.requests > 0 or self.bytes > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
@@ -44,13 +47,13 @@ class Throttle:
                 raise _refusal("requests", 1)
             self.under_way.add(exchange)
             call.keep_open.callback(self.under_way.discard, exchange)
-        if self.client != Rate():
+        if self.client:
             self._hold(exchange, self.client, "client", network(call.remote))
 
     def charge(self, exchange: Exchange, caller: Caller) -> None:
         """Let a request in that is known to be of a key. Raises: SlowDown."""
         rate = self.keys.get(caller.access_key, self.key)
-        if caller.access_key and rate != Rate():
+        if rate and caller.access_key:
             self._hold(exchange, rate, "key", caller.access_key)
 
     def _hold(self, exchange: Exchange, rate: Rate, kind: str, name: str) -> None:

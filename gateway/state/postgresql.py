@@ -34,6 +34,7 @@ _ROUTE: Final = 0x5347  # tells locks of routes from other locks of two numbers
 _MIGRATION: Final = text("SELECT pg_advisory_xact_lock(21319, 0)")
 _NOW: Final = text("SELECT extract(epoch FROM clock_timestamp())::float8")
 _GENS: Final = text("SELECT nextval('gen') FROM generate_series(1, :count)")
+_OUTRUN: Final = text("SELECT CASE WHEN last_value < :gen THEN setval('gen', :gen) ELSE last_value END FROM gen")
 _LOCK_ROUTE: Final = text("SELECT pg_advisory_xact_lock(:kind, :route)")
 _SHARE_ROUTE: Final = text("SELECT pg_advisory_xact_lock_shared(:kind, :route)")
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
@@ -62,6 +63,9 @@ class PostgresTransaction:
 
     def gens(self, count: int) -> Sequence[int]:
         return self.connection.scalars(_GENS, {"count": count}).all()
+
+    def outrun(self, gen: int) -> int:
+        return int(self.connection.execute(_OUTRUN, {"gen": gen}).scalar_one())
 
     def lock_route(self, route: str, *, shared: bool = False) -> None:
         statement = _SHARE_ROUTE if shared else _LOCK_ROUTE

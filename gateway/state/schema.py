@@ -212,6 +212,17 @@ TRASH: Final = Table(
 )
 Index("trash_due", TRASH.c.route, TRASH.c.due)
 
+LINEAGES: Final = Table(
+    "lineage",
+    SHARED,
+    _text("route", primary_key=True),
+    _text("id"),  # "": the storages tell of another database than this
+    Column("number", BigInteger, nullable=False),
+    Column("gen", BigInteger, nullable=False),
+    Column("floor", BigInteger, nullable=False),
+    **_KEYED,
+)
+
 # --- images: which keys are to be looked at, because what is made of them may not be what it should be ---
 
 IMAGE_INTENTS: Final = Table(

@@ -56,6 +56,11 @@ class SqliteTransaction:
         last: int = self.connection.exec_driver_sql(statement, (count,)).scalar_one()
         return range(last - count + 1, last + 1)
 
+    def outrun(self, gen: int) -> int:
+        statement = "UPDATE counter SET gen = max(gen, ?) RETURNING gen"
+        last: int = self.connection.exec_driver_sql(statement, (gen,)).scalar_one()
+        return last
+
     def lock_route(self, route: str, *, shared: bool = False) -> None:
         pass
 

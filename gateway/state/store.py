@@ -59,6 +59,12 @@ class Transaction(Protocol):
     def gens(self, count: int) -> Sequence[int]:
         """Return numbers greater than all before, if they are used for keys that are locked."""
 
+    def outrun(self, gen: int) -> int:
+        """Have all numbers from now on be greater than this one, too; return a number that none so far is above.
+
+        One that is far beyond them: others may take numbers meanwhile.
+        """
+
     def lock_route(self, route: str, *, shared: bool = False) -> None:
         """Wait until nobody else has the route locked, or with `shared`, nobody for himself alone.
 

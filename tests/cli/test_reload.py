@@ -1,9 +1,10 @@
 """A configuration that changes while it is served: nobody notices but those whom the change is about."""
 
 import signal
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count
 from threading import Event
 
@@ -230,3 +231,69 @@ def test_many_reloads_leave_nothing_behind(gateway, tmp_path):
         client.list_objects_v2(Bucket="bucket")
     waited_for(lambda: descriptors() == before)
     waited_for(lambda: threads() < 20)
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A gateway whose bucket has a fallback and a mirror."""
+    names = ("one", "two", "three")
+    backends = {name: {"type": "local", "path": str(tmp_path / name)} for name in names}
+    extra = {
+        "state": f"sqlite:///{tmp_path}/state.db",
+        "backends": backends,
+        "buckets": {"bucket": {"backend": "one", "fallback": "two", "mirrors": ["three"]}},
+    }
+    with running(Reloaded(tmp_path / "gateway", extra=extra)) as gateway:
+        gateway.client().create_bucket(Bucket="bucket")
+        yield gateway
+
+
+def nodes(gateway):
+    """Return those who ever took part."""
+    with closing(sqlite3.connect(gateway.config()["state"].removeprefix("sqlite:///"))) as database:
+        return {row[0] for row in database.execute("SELECT id FROM node")}
+
+
+def test_a_bucket_with_copies_goes_on_as_the_node_that_it_is_when_nothing_about_it_changes(copied):
+    before = nodes(copied)
+    with load(copied, clients=2):
+        for _ in range(3):
+            copied.reload({"keys": [copied.key(), ADDED]})
+            copied.reload({})
+    assert nodes(copied) == before
+    assert copied.stop() == 0
+
+
+def test_a_backend_that_is_reached_another_way_loses_no_write_for_its_mirrors(copied, tmp_path):
+    backends = copied.config()["backends"]
+    others = {name: {**backend, "fsync": False} for name, backend in backends.items()}
+    with load(copied, clients=2):
+        for _ in range(3):
+            copied.reload({"backends": others})
+            copied.reload({})
+    one, three = tmp_path / "one" / "bucket", tmp_path / "three" / "bucket"
+    wanted = {file.relative_to(one) for file in one.rglob("*") if file.is_file()}
+    assert wanted
+    waited_for(lambda: {file.relative_to(three) for file in three.rglob("*") if file.is_file()} >= wanted)
+    assert copied.stop() == 0
+
+
+def test_where_copies_are_takes_a_restart(copied):
+    copied.refuse({"buckets": {"bucket": {"backend": "one", "mirrors": ["three"]}}})
+    assert "config.yaml: buckets.bucket: cannot be changed without a restart" in copied.log
+    assert copied.stop() == 0
+
+
+def test_limits_hold_in_all_workers_together_and_change_while_running(tmp_path):
+    with running(Reloaded(tmp_path, extra={"workers": 2})) as gateway:
+        slow = {"keys": [gateway.key(), {**ADDED, "limits": {"rate": 5}}]}
+        gateway.reload(slow)
+        began, codes = time.monotonic(), []
+        with ThreadPoolExecutor(4) as pool:  # on connections of their own, so that both workers are asked
+            codes = list(pool.map(lambda _: code_of(gateway.client_of(**ADDED).list_buckets), range(60)))
+        taken = 5 * (time.monotonic() - began)
+        assert 5 <= codes.count("") <= 5 + taken + 1
+        assert set(codes) == {"", "SlowDown"}
+        assert gateway.metric('gateway_limited_total{limit="key_rate"}') == codes.count("SlowDown")
+        gateway.reload({"keys": [gateway.key(), ADDED]})
+        assert {code_of(gateway.client_of(**ADDED).list_buckets) for _ in range(20)} == {""}

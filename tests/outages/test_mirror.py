@@ -36,6 +36,25 @@ def test_a_mirror_keeps_what_vanished_from_the_primary_until_a_client_deletes_it
     world.check_settled({"other": sha256(b"value")})
 
 
+def test_a_mirror_loses_nothing_when_the_bucket_of_the_primary_is_gone(world):
+    """Neither an error nor a bucket that is not there says that an object was deleted."""
+    assert world.client.put("key", b"value").ok
+    assert world.client.put("other", b"value").ok
+    world.await_settled()
+    bucket, away = world.far.objects / "primary", world.far.objects / "away"
+    world.down("mirror")
+    assert world.client.put("key", b"newer").ok
+    assert world.client.delete("other").ok
+    bucket.rename(away)
+    try:
+        world.up("mirror")
+        eventually(lambda: world.query("select count(*) from task where attempts > 1") == [(2,)])
+        assert world.stored("mirror") == {"key": sha256(b"value"), "other": sha256(b"value")}
+    finally:
+        away.rename(bucket)
+    world.check_settled({"key": sha256(b"newer")})
+
+
 @pytest.mark.faults
 def test_what_clients_write_while_a_mirror_is_filled_is_neither_lost_nor_brought_back(tmp_path):
     before = {f"load/{number}": b"from before" for number in range(12)}

@@ -148,5 +148,43 @@ def test_a_gateway_that_cannot_reach_the_database_stops_in_time_and_reads_nothin
         end(world, record)
 
 
+def test_a_database_that_is_started_anew_costs_refusals_and_nothing_else(world):
+    record, server = Record(), postgresql.server()
+    with record.under_load(clients(world), lists=False):
+        for mode in ("NORMAL", "FAILOVER"):
+            if mode == "FAILOVER":
+                down_for_all(world)
+            world.await_mode(mode)
+            record.await_acknowledged(20)
+            server.stop()
+            try:
+                eventually(lambda: not record.put(world.client, "key", os.urandom(9)).ok)
+            finally:
+                server.start()
+            eventually(lambda: record.put(world.client, "key", os.urandom(9)).ok)
+            record.await_acknowledged(20)
+        up_for_all(world)
+    end(world, record)
+
+
+def test_a_gateway_that_stands_still_while_it_mirrors_does_no_harm(world):
+    record, (_, other) = Record(), clients(world)
+    for ways in (world.ways, *world.others):
+        ways["mirror"].set(Fault(delay=0.1))
+    with record.under_load(clients(world)[1:]):
+        for number in range(40):
+            assert record.put(other, f"mirrored/{number}", os.urandom(5000)).ok
+        os.kill(world.gateway.process.pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            eventually(lambda: time.monotonic() > began + 6)  # twice the lease of a worker
+            record.await_acknowledged(30)
+        finally:
+            os.kill(world.gateway.process.pid, signal.SIGCONT)
+    for ways in (world.ways, *world.others):
+        ways["mirror"].set(Fault())
+    end(world, record)
+
+
 def name_of(url: str) -> str:
     return url.partition("@/")[2].partition("?")[0]

@@ -5,19 +5,24 @@ storages, each with a way of its own.
 """
 
 import asyncio
+import json
 import sqlite3
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
+import boto3
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
+from tests.behind import Behind
 from tests.clients.files import hashes
 from tests.faults.proxy import Fault, Remote, proxying
 from tests.gateway_process import GatewayProcess, running
@@ -27,7 +32,8 @@ PATIENCE_S = 60
 ACCOUNT = {"access_key": "FARKEY", "secret_key": "far-secret-key"}
 BUCKET = "media"
 PLACES = ("primary", "fallback", "mirror")
-MODES = ("NORMAL", "FAILOVER", "HEALING")
+MODES = ("NORMAL", "FAILOVER", "HEALING", "RECONCILE")
+NOWHERE: Mapping[str, Behind] = MappingProxyType({})
 LEFTOVERS = ("key_state", "task", "op", "trash")  # the tables that are empty when all is where it belongs
 HASTE = {"down_after": "0.5s", "up_after": "0.5s", "hold": "0.5s"}
 
@@ -99,6 +105,7 @@ class World:
     ways: Mapping[str, Remote]
     others: Sequence[Mapping[str, Remote]]
     state: str
+    elsewhere: Mapping[str, Behind] = field(default_factory=dict)  # places that are not of `far`
 
     def __post_init__(self) -> None:
         self.client = self.client_of(0)
@@ -119,6 +126,8 @@ class World:
         return {key for key in self._files("fallback") if key.startswith(".gw/stage/")}
 
     def _files(self, place: str) -> Mapping[str, str]:
+        if place in self.elsewhere:
+            return self.elsewhere[place].stored(place, "")
         return hashes(self.far.objects / place)
 
     # --- what the journal says ---
@@ -195,16 +204,20 @@ class World:
 
 
 @contextmanager
-def outages(
+def outages(  # noqa: PLR0913  what can be different in a world
     folder: Path,
     *,
     gateways: int = 1,
     states: Sequence[str] = (),
     before: Mapping[str, bytes] | None = None,
+    elsewhere: Mapping[str, Behind] = NOWHERE,
     timeout: str = "5s",
     **replication: str,
 ) -> Iterator[World]:
-    """Start everything. `before`: what the primary holds already; `states`: one for all gateways, or one for each."""
+    """Start everything. `before`: what the primary holds already; `states`: one for all gateways, or one for each.
+
+    `elsewhere`: storages of other kinds in the place of some; what has no endpoint has no way to it either.
+    """
     with ExitStack() as started:
         far = GatewayProcess(folder / "far", **ACCOUNT, extra=QUIET)
         for name in PLACES:
@@ -213,7 +226,10 @@ def outages(
         for key, body in (before or {}).items():
             far.client().put_object(Bucket="primary", Key=key, Body=body)
         states = states or [f"sqlite:///{folder}/state.db"]
-        ways = [{place: started.enter_context(proxying(far.port)) for place in PLACES} for _ in range(gateways)]
+        for place, behind in elsewhere.items():
+            _make_bucket(behind, place)
+        ports = {place: _port(elsewhere[place]) if place in elsewhere else far.port for place in PLACES}
+        ways = [{place: started.enter_context(proxying(ports[place])) for place in PLACES} for _ in range(gateways)]
         settings = {"replication": HASTE | replication, **QUIET}
         routes = {BUCKET: ROUTE}
         found = [
@@ -222,7 +238,7 @@ def outages(
                 extra={
                     **settings,
                     "state": states[number % len(states)],
-                    "backends": {place: _backend(way, timeout) for place, way in own.items()},
+                    "backends": {place: _backend(way, timeout, elsewhere.get(place)) for place, way in own.items()},
                     "buckets": routes,
                 },
                 program=HASTY,
@@ -231,7 +247,7 @@ def outages(
         ]
         for gateway in found:
             started.enter_context(running(gateway))
-        world = World(far, found, ways[0], ways[1:], states[-1])
+        world = World(far, found, ways[0], ways[1:], states[-1], elsewhere)
         yield world
 
 
@@ -244,7 +260,27 @@ ROUTE = {
 }
 
 
-def _backend(way: Remote, timeout: str) -> Mapping[str, Any]:
+def _make_bucket(behind: Behind, name: str) -> None:
+    said = behind.settings
+    if said["type"] == "local":
+        (Path(said["path"]) / name).mkdir()
+    elif said["type"] == "gcs":
+        body = json.dumps({"name": name}).encode()
+        url = "{endpoint}/storage/v1/b?project={project}".format(**said)
+        asked = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        urllib.request.urlopen(asked).close()
+    else:
+        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+        boto3.client("s3", endpoint_url=said["endpoint"], region_name="us-east-1", **keys).create_bucket(Bucket=name)
+
+
+def _port(behind: Behind) -> int:
+    return int(str(behind.settings.get("endpoint", ":0")).rpartition(":")[2])
+
+
+def _backend(way: Remote, timeout: str, other: Behind | None) -> Mapping[str, Any]:
+    if other is not None:
+        return {**other.settings, **({"endpoint": f"http://127.0.0.1:{way.port}"} if _port(other) else {})}
     return {
         "type": "s3",
         "endpoint": f"http://127.0.0.1:{way.port}",

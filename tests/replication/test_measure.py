@@ -15,7 +15,7 @@ def value(name, **labels):
 
 async def test_a_route_without_history_is_normal_and_nothing_is_lacking(store):
     await Measure(journal(store, route="quiet")).round()
-    assert [value("route_mode", route="quiet", mode=mode.name) for mode in Mode] == [1, 0, 0]
+    assert [value("route_mode", route="quiet", mode=mode.name) for mode in Mode] == [1, 0, 0, 0]
     assert value("unhealed_objects", route="quiet", state="object") == 0
     assert value("mirror_pending_objects", route="quiet", target="copy") == 0
     assert value("mirror_baseline_complete", route="quiet", target="copy") == 0
@@ -35,7 +35,7 @@ async def test_what_the_primary_lacks_is_told_with_its_age(store):
     await here.bury([KEY._replace(key="other")])
     store.later(100)
     await Measure(here).round()
-    assert [value("route_mode", route="down", mode=mode.name) for mode in Mode] == [0, 1, 0]
+    assert [value("route_mode", route="down", mode=mode.name) for mode in Mode] == [0, 1, 0, 0]
     assert value("unhealed_objects", route="down", state="object") == 1
     assert value("unhealed_objects", route="down", state="deleted") == 1
     assert value("unhealed_bytes", route="down") == 3

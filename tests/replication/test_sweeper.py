@@ -3,7 +3,7 @@
 from gateway.errors import AccessDenied
 from gateway.replication.records import Kind, Outcome, Trash
 from gateway.replication.sweeper import Sweeper
-from gateway.storage import Address
+from gateway.storage import Address, ListQuery
 from tests.backends.given import put
 from tests.replication.given import NOTHING, journal, settled
 from tests.replication.scene import AT, BUCKET, TARGET, found
@@ -134,3 +134,17 @@ async def test_a_journal_that_cannot_be_asked_is_no_end_of_the_sweeping(scene):
     await sweeper(scene).round()
     await sweeper(scene).round()
     assert len(scene.fallback.writes) == 1
+
+
+async def test_a_bucket_goes_with_what_the_gateway_has_there_for_itself_but_not_with_objects(scene):
+    for key in (".gw/beacon/media", ".gw/health/node", ".gw/stage/aa/object"):
+        await put(scene.fallback.inner, Address(BUCKET, key), b"own")
+    await scene.journal.discard(Trash("disk", Address(BUCKET)))
+    scene.store.later(scene.timing.hold + 1)
+    await sweeper(scene).round()
+    page = await scene.fallback.inner.list_objects(BUCKET, ListQuery())
+    assert [info.key for info in page.objects] == [".gw/stage/aa/object"]
+    await scene.fallback.inner.delete(Address(BUCKET, ".gw/stage/aa/object"))
+    scene.store.later(scene.timing.worker_lease + 1)
+    await sweeper(scene).round()
+    assert await scene.fallback.inner.list_buckets() == []

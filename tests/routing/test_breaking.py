@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.backends.memory import Memory
 from gateway.errors import InternalError, NoSuchKey, ServiceUnavailable, SlowDown
@@ -120,3 +121,15 @@ async def test_a_storage_that_nobody_uses_is_probed_and_found_to_be_down(failing
         monkeypatch.setattr(breaking, "_now", lambda number=number: moment + 6 * (number + 1))
         await storage.probe()
     assert storage.reads.open
+
+
+async def test_a_breaker_of_which_nobody_hears_any_more_is_told_of_as_closed(failing):
+    def told():
+        return REGISTRY.get_sample_value("gateway_breakers_open", {"backend": "memory", "calls": "reads"})
+
+    Breaking(failing, "node").close()
+    before = told()
+    storage = await tripped(failing, ServiceUnavailable())
+    assert told() == before + 1
+    storage.close()
+    assert told() == before

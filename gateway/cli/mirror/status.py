@@ -110,6 +110,8 @@ def _lines(config: Config, entry: str, known: _Known) -> Iterator[str]:
 def _writes(primary: str, fallback: str, mode: Mode) -> str:
     if mode is Mode.NORMAL:
         return primary
+    if mode is Mode.RECONCILE:
+        return "nowhere, nor is anything read, until `gateway journal rebuild`"
     if not fallback:
         return "nowhere, there is no fallback" if mode is Mode.FAILOVER else primary
     return fallback if mode is Mode.FAILOVER else f"{primary}, but to {fallback} for what {primary} still lacks"

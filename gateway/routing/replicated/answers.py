@@ -25,6 +25,13 @@ def not_current() -> ServiceUnavailable:
     return error
 
 
+def not_reconciled() -> ServiceUnavailable:
+    """Return the refusal of all that a database that was lost or set back would have to know."""
+    error = ServiceUnavailable()
+    error.headers = RETRY_AFTER | NOT_APPLIED | {"x-gw-reason": "reconcile"}
+    return error
+
+
 def unknown() -> InternalError:
     """Return the answer to a write that may have been done, or may yet be."""
     error = InternalError()

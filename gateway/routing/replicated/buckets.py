@@ -40,7 +40,7 @@ class Buckets(Copying):
                     raise unanswered(error) from error
             else:
                 return found if look.mode is Mode.NORMAL else await self._with_new(found)
-        return await self._with_new([info for deputy in await self._answering() for info in deputy])
+        return await self._with_new([info for deputy in await self._answering() for info in deputy], known=True)
 
     async def head_bucket(self, bucket: str) -> BucketInfo:
         """As `Backend.head_bucket`. That others do not know the bucket does not mean that there is none."""
@@ -53,6 +53,8 @@ class Buckets(Copying):
             except NO_ANSWER as error:
                 if not self.deputies:
                     raise unanswered(error) from error
+                if (await self.look_anew(Address(bucket))).presence is Presence.GOING:
+                    raise not_current() from error
         for deputy in self.deputies:
             with suppress(NoSuchBucket, *NO_ANSWER):
                 return await deputy.head_bucket(bucket)
@@ -71,11 +73,7 @@ class Buckets(Copying):
                 log.warning("bucket_not_created", storage=storage.name, bucket=bucket, error=name_of(error))
 
     async def delete_bucket(self, bucket: str) -> None:
-        """As `Backend.delete_bucket`; mirrors keep theirs. What they lack is waited for, for a moment.
-
-        The fallback's goes first: it must not tell of a bucket that is gone. If the primary refuses, it is made again
-        when it is needed.
-        """
+        """As `Backend.delete_bucket`; mirrors keep theirs. What they lack is waited for, for a moment."""
         look = await self.look(Address(bucket))
         if look.is_new:
             await self._delete_new(bucket)
@@ -83,13 +81,9 @@ class Buckets(Copying):
         _require_primary(look)
         try:
             await self._require_empty(bucket)
-            if self._fallback:
-                self._prepared.discard(bucket)
-                with suppress(NoSuchBucket):
-                    await self._fallback.delete_bucket(bucket)
-            await self.primary.delete_bucket(bucket)
         except NO_ANSWER as error:
-            raise failed(error, outcome_of(error)) from error
+            raise failed(error, Outcome.REFUSED) from error
+        await self._delete_on_primary(bucket)
 
     async def annotate(self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
         """As `Backend.annotate`. A bucket's labels say who may read it: who stands in must know them too."""
@@ -129,6 +123,28 @@ class Buckets(Copying):
             raise failed(error, outcome) from error
         if intent:
             self._recorded.add(bucket)
+
+    async def _delete_on_primary(self, bucket: str) -> None:
+        """Delete a bucket. Before that the journal has the fallback tell of it no more."""
+        leaving = await self._leave(bucket)
+        try:
+            await self.primary.delete_bucket(bucket)
+        except S3Error as error:
+            outcome = outcome_of(error)
+            if leaving and outcome is Outcome.REFUSED and not isinstance(error, NoSuchBucket):
+                with suppress(ServiceUnavailable):  # then nobody tells of it in an outage, until it was looked at again
+                    await self.journal.buckets.stay(leaving)
+            raise failed(error, outcome) from error
+        if leaving:
+            self._prepared.discard(bucket)
+            with suppress(ServiceUnavailable):  # then it stays there, and nobody is told
+                await self.journal.buckets.left(leaving)
+
+    async def _leave(self, bucket: str) -> Intent | None:
+        if self._fallback is None:
+            return None
+        with refused():
+            return await self.journal.buckets.leave(bucket)
 
     async def _intend_bucket(self, bucket: str) -> Intent | None:
         """Write down that the primary may have a bucket, before it is asked to make it."""
@@ -201,14 +217,18 @@ class Buckets(Copying):
             return found.info
         return await self.primary.head_bucket(bucket)  # it was made there just now
 
-    async def _with_new(self, infos: Sequence[BucketInfo]) -> Sequence[BucketInfo]:
-        """Return buckets with those that the primary lacks, and without those of which it is known that they are not.
+    async def _with_new(self, infos: Sequence[BucketInfo], *, known: bool = False) -> Sequence[BucketInfo]:
+        """Return buckets with those that the primary lacks; `known`: without those that it is not known to have.
 
-        What was deleted may still be on who stands in.
+        Who stands in may still have what was deleted.
         """
         with refused():
             records, is_complete = await self.journal.buckets.every()
-        found = {info.name: info for info in infos if info.name in records or not is_complete}
+        found = {info.name: info for info in infos}
+        if known:
+            there = {name for name, record in records.items() if record.presence is Presence.KNOWN}
+            told = there if is_complete else there | (found.keys() - records.keys())
+            found = {name: info for name, info in found.items() if name in told}
         found |= {name: record.info for name, record in records.items() if record.presence.is_new}
         return [found[name] for name in sorted(found)]
 

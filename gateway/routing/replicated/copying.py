@@ -74,12 +74,11 @@ class Copying(Writing):
     async def _relabel(self, at: Address, stage: Stage, info: ObjectInfo, look: Look) -> None:
         """Make current what has been staged, if what `look` saw still is. Raises: ConditionalRequestConflict."""
 
-        async def commit(_: ObjectInfo) -> None:
+        async def commit(_: ObjectInfo) -> Row:
             seen = Conditions(if_match=(info.etag,))
             if look.row:
-                await self.journal.commit(op, info, seen, gen=look.row.gen)
-            else:
-                await self.journal.commit(op, info, seen, info)
+                return await self.journal.commit(op, info, seen, gen=look.row.gen)
+            return await self.journal.commit(op, info, seen, info)
 
         op = await self._begin_staging(at, look)
         await self._make_current(op, stage, commit)

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.errors import InternalError, NoSuchBucket, ServiceUnavailable
+from gateway.replication.echo import Echo
 from gateway.replication.journal import Journal
 from gateway.replication.member import Member
 from gateway.replication.records import Look, Mode, Presence, Timing
-from gateway.routing.replicated.answers import refused, unavailable
+from gateway.routing.replicated.answers import not_current, not_reconciled, refused, unavailable
 from gateway.storage import Address, Backend
 
 NO_ANSWER: Final = (ServiceUnavailable, InternalError)
@@ -22,7 +23,7 @@ class Storages:
 
     `stale_reads`: while the primary is down, a mirror may answer that lacks newer writes, though never with "not
     found". `follow`: what a write to the primary waits for before it is acknowledged, each for a mirror that is to hold
-    it then; they raise S3Errors.
+    it then; they raise S3Errors. `echo`: where what the primary lacks is said once more; `echo_deletes`: deletes, too.
     """
 
     primary: Backend
@@ -30,6 +31,8 @@ class Storages:
     mirrors: Mapping[str, Backend] = field(default_factory=dict)
     stale_reads: bool = False
     follow: Sequence[Follow] = ()
+    echo: Echo | None = None
+    echo_deletes: bool = True
 
 
 class Route:
@@ -40,6 +43,7 @@ class Route:
         self.primary = storages.primary
         self.mirrors = storages.mirrors
         self.stale_reads, self.follow = storages.stale_reads, storages.follow
+        self.echo, self.echo_deletes = storages.echo, storages.echo_deletes
         self.journal, self.member, self.timing = journal, member, timing
         self._fallback = storages.fallback
         self._prepared: set[str] = set()  # buckets that the fallback has
@@ -67,11 +71,15 @@ class Route:
         return await self.look_anew(at)
 
     async def look_anew(self, at: Address) -> Look:
-        """As `look`, by the journal's word."""
+        """As `look`, by the journal's word, if that can be trusted."""
         with refused():
             look = await self.journal.look(at)
+        if look.mode is Mode.RECONCILE:
+            raise not_reconciled()
         if look.mode is Mode.FAILOVER and look.presence is Presence.ABSENT:
             raise NoSuchBucket(BucketName=at.bucket)
+        if look.mode is Mode.FAILOVER and look.presence is Presence.GOING:
+            raise not_current()
         return look
 
     def is_on_primary(self, look: Look) -> bool:

@@ -1,7 +1,7 @@
 """PUT and DELETE in a replicated bucket: on the primary under an intent, or staged and made current at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -20,9 +20,10 @@ from gateway.errors import (
     S3Error,
     ServiceUnavailable,
 )
+from gateway.replication.echo import Entry
 from gateway.replication.making import have
 from gateway.replication.outcome import Fenced, name_of, outcome_of
-from gateway.replication.records import UNSET, Kind, Known, Look, Mode, Op, Outcome
+from gateway.replication.records import UNSET, Kind, Known, Look, Mode, Op, Outcome, Row
 from gateway.routing.replicated.answers import failed, not_current, refused, unavailable, unknown
 from gateway.routing.replicated.places import Copy
 from gateway.routing.replicated.reading import Reading
@@ -34,7 +35,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 Gate = Callable[[], Awaitable[None]]
 Stage = Callable[[Op], Awaitable[ObjectInfo]]
-Commit = Callable[[ObjectInfo], Awaitable[object]]
+Commit = Callable[[ObjectInfo], Awaitable[Row]]
 
 
 class Writing(Reading):
@@ -169,7 +170,7 @@ class Writing(Reading):
         try:
             info = await stage(op)
             staged = True
-            await commit(info)
+            row = await commit(info)
         except BaseException as error:
             is_unknown = isinstance(error, (StateUnknown, asyncio.CancelledError))
             outcome = Outcome.UNKNOWN if is_unknown else Outcome.REFUSED
@@ -178,15 +179,23 @@ class Writing(Reading):
                 self._prepared.discard(op.at.bucket)
                 raise unavailable() from error  # nobody points to it, whatever is stored there
             self._fail(error, outcome)
+        await self._echo(row)
         return replace(info, parts=())
 
-    async def _commit(
-        self, op: Op, conditions: Conditions, known: Known, info: ObjectInfo, *, upload: str = ""
-    ) -> None:
+    async def _echo(self, row: Row) -> None:
+        """Have the fallback say, too, what was made current. Raises: InternalError; it is current all the same."""
+        if self.echo:
+            try:
+                await self.echo.note(Entry(row))
+            except S3Error as error:
+                log.warning("write_not_echoed", route=self.name, error=name_of(error))
+                raise unknown() from error
+
+    async def _commit(self, op: Op, conditions: Conditions, known: Known, info: ObjectInfo, *, upload: str = "") -> Row:
         try:
-            await self.journal.commit(op, info, conditions, known, upload=upload)
+            return await self.journal.commit(op, info, conditions, known, upload=upload)
         except ConditionalRequestConflict:  # a row came up: now that decides
-            await self.journal.commit(op, info, conditions, UNSET, upload=upload)
+            return await self.journal.commit(op, info, conditions, UNSET, upload=upload)
 
     def _fail(self, error: BaseException, outcome: Outcome) -> NoReturn:
         """Raise what is told of a write that failed."""
@@ -196,21 +205,24 @@ class Writing(Reading):
         raise told from (error.__cause__ if told is error else error)
 
     async def _bury(self, at: Address, conditions: Conditions, look: Look) -> None:
-        """Make absence current: no storage is asked or told until the primary is healed."""
+        """Make absence current: no storage needs to be asked or told until the primary is healed."""
         if self._fallback is None:
             raise unavailable()
         known = await self._known(at, look, conditions)
         try:
             with refused():
-                await self._bury_once(at, conditions, known)
+                rows = await self._bury_once(at, conditions, known)
         except StateUnknown as error:
             raise unknown() from error
+        if self.echo and self.echo_deletes:
+            for row in rows:
+                await self.echo.note_if_possible(Entry(row))
 
-    async def _bury_once(self, at: Address, conditions: Conditions, known: Known) -> None:
+    async def _bury_once(self, at: Address, conditions: Conditions, known: Known) -> Sequence[Row]:
         try:
-            await self.journal.bury([at], conditions, known)
+            return await self.journal.bury([at], conditions, known)
         except ConditionalRequestConflict:  # a row came up: now that decides
-            await self.journal.bury([at], conditions, UNSET)
+            return await self.journal.bury([at], conditions, UNSET)
 
     async def _known(self, at: Address, look: Look, conditions: Conditions) -> Known:
         """Return what a clean mirror holds, if the conditions are about that, having checked them already.

@@ -1,12 +1,16 @@
 """Replicated buckets themselves."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.errors import BucketAlreadyExists, BucketNotEmpty, InternalError, NoSuchBucket, ServiceUnavailable
+from gateway.replication.records import Kind, Outcome
 from gateway.storage import Address
 from tests.backends.given import put
+from tests.replication.given import settled
 from tests.routing.replicated.test_writing import refused, unknown
-from tests.routing.replicated.world import AT, BUCKET, Fault, World
+from tests.routing.replicated.world import AT, BUCKET, TIMING, Fault, World
 
 
 @pytest.fixture
@@ -31,6 +35,15 @@ async def test_a_bucket_is_made_though_a_mirror_is_down(world):
     assert (await world.storage.head_bucket("new")).name == "new"
     with pytest.raises(BucketAlreadyExists):
         await world.storage.create_bucket("new", {})
+
+
+async def test_a_mirror_that_was_down_when_a_bucket_was_made_gets_it_with_the_first_object(world):
+    world.mirror.fails(Fault.REFUSES)
+    await world.storage.create_bucket("new", {"owner": "alice"})
+    world.mirror.works()
+    await put(world.storage, Address("new", "key"))
+    await world.mirrored()
+    assert (await world.mirror.inner.head_bucket("new")).labels == {"owner": "alice"}
 
 
 async def test_during_an_outage_buckets_stay_as_they_are(world):
@@ -100,6 +113,7 @@ async def test_a_bucket_of_which_something_is_left_to_be_done_is_not_deleted(wor
         await world.storage.delete_bucket(BUCKET)
     await world.mirrored()
     await world.storage.delete_bucket(BUCKET)
+    await world.sweep()
     assert await names(world.primary) == await names(world.fallback) == []
     assert await names(world.mirror) == [BUCKET], "a mirror keeps what it has"
 
@@ -114,15 +128,60 @@ async def test_a_bucket_with_what_was_written_in_an_outage_is_not_deleted(world)
 
 
 async def test_the_fallback_never_tells_of_a_bucket_that_is_gone(world):
-    world.fallback.fails(Fault.REFUSES, "delete_bucket")
-    await refused(world.storage.delete_bucket(BUCKET))
-    assert BUCKET in await names(world.primary)
-    world.fallback.works()
+    world.fallback.fails(Fault.REFUSES)
     await world.storage.delete_bucket(BUCKET)
+    world.fallback.works()
+    for _ in range(2):
+        world.primary.fails(Fault.LOSES_ANSWER)
+        with pytest.raises(ServiceUnavailable):
+            await world.storage.head_bucket(BUCKET)
+        assert await world.storage.list_buckets() == []
+        await world.fail()
+    await refused(put(world.storage, AT))
+
+
+async def test_a_bucket_whose_deletion_was_refused_is_told_of_as_before(world):
+    await put(world.storage, AT)
+    await world.mirrored()
+    with pytest.raises(BucketNotEmpty):
+        await world.storage.delete_bucket(BUCKET)
+    world.primary.fails(Fault.REFUSES, "delete_bucket")
+    await world.storage.delete(AT)
+    await world.mirrored()
+    await refused(world.storage.delete_bucket(BUCKET))
     await world.fail()
+    assert (await world.storage.head_bucket(BUCKET)).name == BUCKET
+
+
+async def test_nobody_tells_of_a_bucket_whose_deletion_got_no_answer_until_the_primary_does(world):
+    world.primary.fails(Fault.LOSES_QUESTION, "delete_bucket")
+    await unknown(world.storage.delete_bucket(BUCKET))
+    await world.fail()
+    await refused(world.storage.create_bucket(BUCKET, {}))
     with pytest.raises(ServiceUnavailable):
         await world.storage.head_bucket(BUCKET)
     await refused(put(world.storage, AT))
+    await world.recover()
+    assert (await world.storage.head_bucket(BUCKET)).name == BUCKET
+    await world.journal.buckets.remain([BUCKET])
+    await world.fail()
+    assert (await world.storage.head_bucket(BUCKET)).name == BUCKET
+
+
+async def test_what_waits_on_the_fallback_to_be_cleared_away_keeps_no_bucket_from_being_deleted():
+    world = await World(timing=replace(TIMING, hold=100.0)).ready(BUCKET)
+    op = await world.journal.begin(AT, Kind.PUT, on_fallback=True)
+    await put(world.fallback.inner, Address(BUCKET, op.staged))
+    await settled(world.journal, (op, Outcome.REFUSED))
+    await world.storage.delete_bucket(BUCKET)
+    assert await names(world.primary) == []
+
+
+async def test_a_bucket_that_is_made_again_stays_on_the_fallback(world):
+    await world.storage.delete_bucket(BUCKET)
+    await world.storage.create_bucket(BUCKET, {})
+    await world.sweep()
+    assert await names(world.fallback) == [BUCKET]
 
 
 async def test_a_bucket_with_objects_stays_on_the_fallback_too(world):

@@ -191,6 +191,24 @@ async def test_what_is_not_written_down_does_not_exist(world):
             await call
 
 
+async def test_a_mirror_that_was_down_when_a_bucket_was_made_gets_it_with_the_first_object(world):
+    world.mirror.fails(Fault.REFUSES)
+    await world.storage.create_bucket(NEW, {"owner": "alice"})
+    world.mirror.works()
+    await put(world.storage, KEY, b"one")
+    await world.mirrored()
+    assert await read(world.mirror.inner, KEY) == b"one"
+    assert (await world.mirror.inner.head_bucket(NEW)).labels == {"owner": "alice"}
+
+
+async def test_a_mirror_that_lost_a_bucket_has_nothing_to_delete_there(made):
+    await put(made.storage, KEY)
+    await made.storage.delete(KEY)
+    await made.mirror.inner.delete_bucket(NEW)
+    await made.mirrored()
+    await made.storage.delete_bucket(NEW)
+
+
 # --- deletion ---
 
 

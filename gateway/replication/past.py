@@ -1,0 +1,43 @@
+"""What the journal is told of a database that was lost or set back, and of what was brought back."""
+
+from collections.abc import Sequence
+
+from gateway.replication import lineage, rebuilding
+from gateway.replication.records import Lineage, Mode, Row
+from gateway.replication.scope import Scope
+from gateway.state.store import Store
+from gateway.storage import Address
+
+
+class Past:
+    """A part of the journal: its methods raise as those of that do."""
+
+    def __init__(self, store: Store, scope: Scope) -> None:
+        self._store, self._scope = store, scope
+
+    async def meet(self, seen: Sequence[Lineage], doubt: str = "", leftovers: str = "") -> Mode:
+        """Compare the database with beacons, and return the mode: RECONCILE, if it has forgotten something."""
+        return await self._store.run(lambda tx: lineage.meet(tx, self._scope, seen, doubt, leftovers))
+
+    async def light(self) -> Lineage | None:
+        """Count up if anything has happened, and return what beacons are to say; None if the database is in doubt."""
+        return await self._store.run(lambda tx: lineage.light(tx, self._scope))
+
+    async def restore(self, rows: Sequence[Row]) -> None:
+        """Have rows again, in place of those that are there; in RECONCILE only."""
+        await self._store.run(lambda tx: rebuilding.restore(tx, self._scope, rows))
+
+    async def forget(self, ats: Sequence[Address]) -> None:
+        """Remove rows that are over; in RECONCILE only."""
+        await self._store.run(lambda tx: rebuilding.forget(tx, self._scope, ats))
+
+    async def scrap(self, bucket: str, staged: Sequence[str]) -> None:
+        """Have staged objects deleted that no row points to; in RECONCILE only."""
+        await self._store.run(lambda tx: rebuilding.scrap(tx, self._scope, bucket, staged))
+
+    async def reconciled(self, seen: Sequence[Lineage], floor: int, reason: str) -> Mode:
+        """Leave RECONCILE: from now on this database is the one that the beacons tell of; mirrors are walked anew.
+
+        Up to the gen `floor` all that the echo says is over.
+        """
+        return await self._store.run(lambda tx: rebuilding.end(tx, self._scope, seen, floor, reason))
