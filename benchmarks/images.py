@@ -14,18 +14,20 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from struct import pack
 from subprocess import PIPE
 
+import psutil
 import uvloop
 from PIL import Image, ImageDraw
 
 from gateway.images.pool import Workers
 from gateway.images.spec import Limits, Made, Order, Unfit, Variant
 from gateway.images.wire import Task, read_answer, write_task
+from tests.gateway_process import GatewayProcess, running
 
 ROOT = Path(__file__).resolve().parents[1]
 PEER = ROOT / "benchmarks" / "sharp"
@@ -34,6 +36,7 @@ PAGE = ROOT / "docs" / "images-performance.md"
 WANTED = [Variant("s", 200), Variant("m", 600), Variant("l", 1200), Variant("w", 1600, format="webp")]
 MEMORY = 640_000_000
 TICK = 0.002
+PUTS = 10
 Rows = dict[str, list[float]]
 Large = tuple[Callable[[Path], None], Variant]
 
@@ -56,15 +59,18 @@ async def _page(folder: Path, *, quick: bool) -> str:
     jobs, profiles = _jobs(photo, folder, rounds), _profiles(photo, folder, rounds)
     memory = _memory(folder, dict(list(LARGE.items())[: 1 if quick else None]))
     starts = _starts(folder, rounds)
+    puts = _puts(photo, folder, min(rounds, 3))
     lag = await _lags(photo, seconds=2.0 * rounds)
     return TEXT.format(
         machine=f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}",
         pillow=version("pillow"),
         load=f"{load:.1f}",
+        count=PUTS,
         size=f"{photo.stat().st_size / 1e6:.1f}",
         rounds=rounds,
         jobs=_table(jobs, lambda row: f"{statistics.median(row):.0f} | {min(row):.0f} | {max(row):.0f}"),
         profiles=_table(profiles, lambda row: f"{statistics.median(row):.0f}"),
+        puts=_table(puts, lambda row: f"{statistics.median(row):.1f} | {min(row):.1f} | {max(row):.1f}"),
         lag=_table(lag, lambda row: f"{_percentile(row, 0.5):.1f} | {_percentile(row, 0.99):.1f} | {max(row):.1f}"),
         memory="\n".join(f"| {name} | {peak:.0f} | {outcome} |" for name, (peak, outcome) in memory.items()),
         starts=_table(starts, lambda row: f"{statistics.median(row):.1f}"),
@@ -174,6 +180,44 @@ def _starts(folder: Path, rounds: int) -> Rows:
             rows["a tiny image"].append((time.perf_counter() - started) * 1000)
             rows["a worker's start, with a tiny image"].append((started - began) * 1000)
     return rows
+
+
+def _puts(photo: Path, folder: Path, rounds: int) -> Rows:
+    """CPU milliseconds of the processes that serve, for each photo that is written, until its variants are stored."""
+    rule = {"match": "in/{path*}", "key": "out/{path.stem}-{variant}.{ext}"}
+    rule["variants"] = ["thumbnail_small", "thumbnail_large"]
+    configurations = {"no rule": {}, "a rule, async": rule, "a rule, sync": {**rule, "mode": "sync"}}
+    rows: Rows = {name: [] for name in configurations}
+    with ExitStack() as stack:
+        gateways = {}
+        for number, (name, said) in enumerate(configurations.items()):
+            images = {"images": {"rules": [said]}} if said else {}
+            extra = {"images": {"timeout": "120s"}, "buckets": {"photos": {"backend": "disk", **images}}}
+            gateways[name] = stack.enter_context(running(GatewayProcess(folder / str(number), extra=extra)))
+            gateways[name].client().create_bucket(Bucket="photos")
+        for turn in range(rounds + 1):
+            for name, gateway in gateways.items():
+                spent = _put(gateway, photo, f"{turn}", variants=2 * bool(configurations[name]))
+                if turn:  # the first one warms up
+                    rows[name].append(spent)
+    return rows
+
+
+def _put(gateway: GatewayProcess, photo: Path, turn: str, variants: int) -> float:
+    client, body, before = gateway.client(), photo.read_bytes(), _serving(gateway)
+    for number in range(PUTS):
+        client.put_object(Bucket="photos", Key=f"in/{turn}-{number}.jpg", Body=body, ContentType="image/jpeg")
+    while client.list_objects_v2(Bucket="photos", Prefix=f"out/{turn}-")["KeyCount"] < variants * PUTS:
+        time.sleep(0.5)
+    return (_serving(gateway) - before) / PUTS
+
+
+def _serving(gateway: GatewayProcess) -> float:
+    """Return the CPU milliseconds of a gateway so far, without its workers that make pictures."""
+    gateway_process = psutil.Process(gateway.process.pid)
+    family = [gateway_process, *gateway_process.children(recursive=True)]
+    times = [each.cpu_times() for each in family if "gateway.images.worker" not in each.cmdline()]
+    return sum(each.user + each.system for each in times) * 1000
 
 
 async def _lags(photo: Path, seconds: float) -> Rows:
@@ -310,6 +354,15 @@ CPU milliseconds of a job, median.
 | variant | ms |
 | --- | --: |
 {profiles}
+
+## A photo that is written
+
+CPU milliseconds of the process that serves, until the photo and its two thumbnails (150 by 150, 600) are stored; the
+processes that make them are not counted. {count} photos, one after the other, in turn; the disk syncs.
+
+| bucket with | median | least | most |
+| --- | --: | --: | --: |
+{puts}
 
 ## The event loop meanwhile
 
