@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 
 from gateway import metrics
-from gateway.images.keeper import Pictures, Result
+from gateway.images.keeper import DERIVED, ENCODED, Pictures, Result
 from gateway.images.spec import Reason
 from gateway.storage import Address
 
@@ -54,7 +54,7 @@ class Telling:
     def _log(self, at: Address, result: Result) -> None:
         if result.made:
             log.info("image_made", bucket=at.bucket, key=at.key, variants=result.made, **result.told)
-        if result.reason:
+        if result.reason and result.unfit not in {DERIVED, ENCODED}:
             failures = {name: reason.value for name, reason in result.failures.items()}
             log.warning("image_unfit", bucket=at.bucket, key=at.key, reason=result.reason, variants=failures)
         if result.occupied:

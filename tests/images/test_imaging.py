@@ -183,6 +183,9 @@ async def test_nothing_is_made_of_what_is_encoded_or_a_variant_itself(bench, opt
     await bench.until(BOTH)
     assert (await bench.put(jpeg(), **options)).images == "skipped"
     await bench.until({"in/x.jpg"})
+    async with asyncio.timeout(PATIENCE_S):
+        while await bench.shown._making.queue.waiting() != (0, 0, 0, 0, 0):  # noqa: ASYNC110  a database tells nobody
+            await asyncio.sleep(0.05)
 
 
 async def test_an_object_of_somebody_else_is_never_written_over(sync):
