@@ -100,7 +100,7 @@ format: setup  ## format the code
 lock: setup  ## renew the locked dependencies (needs uv)
 	uv pip compile requirements/build.in --upgrade --generate-hashes --universal --python-version 3.11 -q -o requirements/build.txt
 	uv pip compile pyproject.toml --upgrade --generate-hashes --universal --python-version 3.11 -q -o requirements/runtime.txt
-	uv pip compile pyproject.toml --upgrade --group dev --generate-hashes --universal --python-version 3.11 -q -o requirements/dev.txt
+	uv pip compile pyproject.toml --upgrade --group dev --extra otel --generate-hashes --universal --python-version 3.11 -q -o requirements/dev.txt
 
 .PHONY: lock-clients
 lock-clients:  ## renew the locked clients of the tests (needs uv, npm and go)

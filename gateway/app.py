@@ -51,6 +51,7 @@ from gateway.server.throttle import Rate, Throttle
 from gateway.server.tls import Certificate
 from gateway.sharing import Sharing
 from gateway.storage import Backend
+from gateway.tracing import TRACING
 
 OWNER: Final = Owner(hashlib.sha256(b"s3-gateway").hexdigest(), "gateway")  # whoever no key says otherwise
 REAPING: Final = 3600.0
@@ -90,11 +91,28 @@ async def _serving(
     sharing: Sharing, ledger: Ledger, notice: Notice, config: Config, worker: int
 ) -> AsyncIterator[Gateway]:
     """Build a gateway, and from then on log as its configuration says, and tell of it."""
-    async with build(config, worker, sharing, ledger, notice) as gateway:
+    async with AsyncExitStack() as opened:
+        if config.traces:
+            await opened.enter_async_context(sharing.use("traces", _traced))
+        gateway = await opened.enter_async_context(build(config, worker, sharing, ledger, notice))
         logs.configure(config.log.format, config.log.level)
         if worker == 0:
             notice.begin({name: backend.type for name, backend in config.backends.items()}, _places(config))
         yield gateway
+
+
+@asynccontextmanager
+async def _traced() -> AsyncIterator[None]:
+    """Make traces. Raises: StartError."""
+    try:
+        TRACING.begin()
+    except ImportError as error:
+        raise StartError("traces: need what `pip install s3-gateway[otel]` installs") from error
+    try:
+        yield
+    finally:
+        TRACING.on = False
+        await asyncio.to_thread(TRACING.end)
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from gateway.replication.keeping import Keeping
 from gateway.replication.measure import Measure, Tell, unheard
 from gateway.replication.member import Member
 from gateway.replication.mirroring import Mirroring
+from gateway.replication.pace import Most, Pace
 from gateway.replication.records import Timing, new_id
 from gateway.replication.sweeper import Sweeper
 from gateway.routing.breaking import Breaking
@@ -108,6 +109,8 @@ class _Route:
         follow = [self._mirroring[mirror.backend].follow for mirror in bucket.mirrors if mirror.mode == "sync"]
         self._echo = Echo(name, self._fallback) if self._fallback else None
         self._beacon = Beacon(self._journal, self._fallback, list(self._mirrors.values()), self._buckets_on, self._echo)
+        most = {each.backend: Most(each.max_lag, each.on_lag) for each in bucket.mirrors if each.max_lag}
+        self._pace = Pace(self._journal, most)
         storages = Storages(
             self._primary,
             self._fallback,
@@ -116,6 +119,7 @@ class _Route:
             follow,
             echo=self._echo,
             echo_deletes=echoes_deletes(config),
+            pace=self._pace,
         )
         self.storage = Replicated(name, storages, self._journal, self._member, self._timing)
 
@@ -138,7 +142,8 @@ class _Route:
 
     def _work(self, *, first: bool) -> Sequence[Coroutine[None, None, None]]:
         storages = self._storages()
-        work = [self._member.run(), self._beacon.run(first=first), *(storage.run() for storage in storages)]
+        work = [self._member.run(), self._beacon.run(first=first), self._pace.run()]
+        work += [storage.run() for storage in storages]
         if self._fallback:
             healer = Healer(self._journal, self._primary, self._fallback, self._timing, self._echo)
             work.append(self._when_certain(healer.run()))

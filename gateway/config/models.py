@@ -197,6 +197,8 @@ class Mirror(Elsewhere):
 
     mode: Literal["async", "sync"] = "async"
     protect: Seconds = Field(30 * 86400.0, ge=0)
+    max_lag: Seconds | None = Field(None, gt=0)
+    on_lag: Literal["alert", "throttle", "reject"] = "alert"
 
 
 class Bucket(Elsewhere):
@@ -304,6 +306,7 @@ class Config(Section):
     uploads: Uploads = Uploads()
     limits: Limits = Limits()
     log: Log = Log()
+    traces: bool = False
 
     @property
     def worker_count(self) -> int:

@@ -276,6 +276,10 @@ class Journal:
         """Return how far each target is behind."""
         return await self._read(tasks.lag)
 
+    async def behind(self) -> dict[str, float]:
+        """Return for how long targets that are to be in step have been lacking something, in seconds."""
+        return await self._read(tasks.behind)
+
     async def dead(self, target: str, limit: int = 1000) -> Sequence[Dead]:
         """Return tasks that were given up."""
         return await self._read(tasks.dead, target, limit)

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, bindparam, case, func, or_, select, update
 
 from gateway.replication.encoding import decode
-from gateway.replication.records import Dead, Dirty, Kind, Lag
+from gateway.replication.records import Baseline, Dead, Dirty, Kind, Lag
 from gateway.replication.scope import Scope, upsert
-from gateway.state.schema import OPS, TASKS
+from gateway.state.schema import OPS, REPLICAS, TASKS
 from gateway.state.store import Transaction
 from gateway.storage import Address
 
@@ -49,6 +49,19 @@ def lag(tx: Transaction, scope: Scope) -> dict[str, Lag]:
     found = tx.connection.execute(select(*columns).where(TASKS.c.route == scope.route).group_by(TASKS.c.target))
     lags = {target: Lag(count, int(size), tx.now - since, int(dead)) for target, count, size, since, dead in found}
     return {target: lags.get(target, Lag()) for target in {*scope.targets, *lags}}
+
+
+def behind(tx: Transaction, scope: Scope) -> dict[str, float]:
+    """Return for how long targets that are to be in step lack what they have not refused for good, in seconds."""
+    columns = (TASKS.c.target, func.min(TASKS.c.since))
+    in_step = and_(
+        REPLICAS.c.route == TASKS.c.route,
+        REPLICAS.c.target == TASKS.c.target,
+        REPLICAS.c.baseline == Baseline.COMPLETE.value,
+        ~REPLICAS.c.paused,
+    )
+    waiting = select(*columns).join(REPLICAS, in_step).where(TASKS.c.route == scope.route, ~TASKS.c.dead)
+    return {target: tx.now - since for target, since in tx.connection.execute(waiting.group_by(TASKS.c.target))}
 
 
 def dead(tx: Transaction, scope: Scope, target: str, limit: int) -> Sequence[Dead]:

@@ -32,6 +32,7 @@ from gateway.storage import (
     UploadQuery,
     WriteOptions,
 )
+from gateway.tracing import TRACING
 
 WRITES: Final = frozenset(
     {
@@ -40,6 +41,7 @@ WRITES: Final = frozenset(
     }
 )
 OK, CLIENT_ERROR, THROTTLE, FAILURE, AMBIGUOUS = "ok", "client_error", "throttle", "failure", "ambiguous"
+BAD: Final = frozenset({THROTTLE, FAILURE, AMBIGUOUS})
 NEVER: Final = float("-inf")
 
 _SERVER_ERROR: Final = 500
@@ -188,13 +190,14 @@ def _received(backend: str, operation: str) -> Counter:
 class _Noted:
     """Notes what becomes of what is done in its context."""
 
-    __slots__ = ("_body", "_observe", "_operation", "_started")
+    __slots__ = ("_body", "_observe", "_operation", "_span", "_started")
 
     def __init__(self, observe: Observe, operation: str, body: Body | None = None) -> None:
         self._observe, self._operation, self._body = observe, operation, body
 
     def __enter__(self) -> None:
         self._observe.under_way += 1
+        self._span = TRACING.call(self._observe.name, self._operation) if TRACING.on else None
         self._started = time.perf_counter()
 
     def __exit__(
@@ -208,12 +211,14 @@ class _Noted:
         if body is not None and body.received:
             _sent(backend, operation).inc(body.received)
         self._observe.note(outcome)
+        if self._span:
+            self._span.end({"gateway.outcome": outcome}, failed=outcome if outcome in BAD else "")
 
 
 class _Opening:
     """A download of which is noted how it opens, and what becomes of it."""
 
-    __slots__ = ("_chunks", "_error", "_inner", "_observe", "_received", "_size")
+    __slots__ = ("_chunks", "_error", "_inner", "_observe", "_received", "_size", "_span")
 
     def __init__(self, observe: Observe, inner: AbstractAsyncContextManager[Download]) -> None:
         self._observe, self._inner = observe, inner
@@ -223,6 +228,7 @@ class _Opening:
 
     async def __aenter__(self) -> Download:
         self._observe.under_way += 1
+        self._span = TRACING.call(self._observe.name, "get") if TRACING.on else None
         started = time.perf_counter()
         try:
             download = await self._inner.__aenter__()
@@ -232,6 +238,8 @@ class _Opening:
             raise
         finally:
             _seconds(self._observe.name, "get").observe(time.perf_counter() - started)
+            if self._span:
+                self._span.leave()
         self._observe.note(OK)
         self._size = download.stop - download.start
         if isinstance(download.content, (bytes, File)):
@@ -269,3 +277,5 @@ class _Opening:
             _received(self._observe.name, "get").inc(self._received)
         if outcome != OK:
             self._observe.note(outcome)
+        if self._span:
+            self._span.end({"gateway.outcome": outcome}, failed=outcome if outcome in BAD else "")

@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -60,6 +60,11 @@ class Exchange:
     def method(self) -> str:
         """The method, "" where no request could be understood."""
         return "" if isinstance(self.request, S3Error) else self.request.method
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers as they came, none where no request could be understood."""
+        return {} if isinstance(self.request, S3Error) else self.request.headers
 
     @property
     def path(self) -> str:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 from functools import cache
+from http import HTTPStatus
 from typing import NamedTuple
 
 from prometheus_client import Counter, Histogram
@@ -11,6 +12,7 @@ from gateway import metrics
 from gateway.server.access import Access
 from gateway.server.audit import AUTHENTICATION
 from gateway.server.exchange import Exchange
+from gateway.tracing import TRACING, Span
 
 
 class Observer:
@@ -23,6 +25,7 @@ class Observer:
     async def __call__(self, exchange: Exchange) -> None:
         """Answer a request."""
         started = time.perf_counter()
+        span = TRACING.request(exchange.headers) if TRACING.on else None
         try:
             await self._handle(exchange)
         finally:
@@ -30,6 +33,26 @@ class Observer:
             _count(exchange, seconds)
             if self._access:
                 self._access(exchange, seconds)
+            if span:
+                _end(span, exchange)
+
+
+def _end(span: Span, exchange: Exchange) -> None:
+    call = exchange.call
+    told: dict[str, str | int] = {
+        "http.request.method": exchange.method,
+        "http.response.status_code": exchange.status,
+        "gateway.request_id": exchange.request_id,
+        "aws.s3.bucket": call.bucket if call else "",
+        "aws.s3.key": call.key if call else "",
+    }
+    failed = exchange.error if exchange.error and not _is_answered(exchange.status) else ""
+    span.end(told, failed=failed, name=exchange.operation)
+
+
+def _is_answered(status: int) -> bool:
+    """Say whether an answer is no failure of ours."""
+    return 0 < status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class _Series(NamedTuple):

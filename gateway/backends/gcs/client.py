@@ -27,6 +27,7 @@ from gateway.backends.gcs.failures import Refusal, translate
 from gateway.backends.gcs.names import object_path
 from gateway.errors import CredentialsRefused, InternalError, ServiceUnavailable, SlowDown
 from gateway.storage import Address
+from gateway.tracing import TRACING
 
 API: Final = "/storage/v1"
 UPLOAD: Final = "/upload/storage/v1"
@@ -165,7 +166,7 @@ class Client:
                 request.method,
                 URL(url + query, encoded=True),
                 data=data,
-                headers=headers | dict(request.headers),
+                headers={**headers, **request.headers, **TRACING.carried()},
                 timeout=self.patience.timeout(slow=request.slow),
                 allow_redirects=False,  # 308 is no redirect here, and nothing else is to be followed with a token
             )

@@ -21,6 +21,7 @@ from gateway.backends.s3.settings import Settings
 from gateway.backends.s3.wire import Answer, Source
 from gateway.errors import InternalError, InvalidArgument, NoSuchBucket, NoSuchKey, NotModified, S3Error
 from gateway.storage import PIECE, SMALL
+from gateway.tracing import TRACING
 
 ATTEMPTS: Final = 3
 PAUSE: Final = 0.05  # seconds before the second attempt, twice that before the third
@@ -149,7 +150,7 @@ class Client:
     def _head(self, ask: Ask, credentials: Frozen, target: tuple[str, str, str]) -> bytes:
         """Return a request as it stands on the wire before its body."""
         _, path, query = target
-        headers = self._signed(ask, credentials, target)
+        headers = {**self._signed(ask, credentials, target), **TRACING.carried()}
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         target_line = f"{ask.method} {path}{'?' if query else ''}{query} HTTP/1.1\r\n"
         return f"{target_line}{lines}{_length(ask)}{_UNSIGNED}\r\n".encode()

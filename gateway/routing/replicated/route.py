@@ -8,6 +8,7 @@ from gateway.errors import InternalError, NoSuchBucket, ServiceUnavailable
 from gateway.replication.echo import Echo
 from gateway.replication.journal import Journal
 from gateway.replication.member import Member
+from gateway.replication.pace import Pace
 from gateway.replication.records import Look, Mode, Presence, Timing
 from gateway.routing.replicated.answers import not_current, not_reconciled, refused, unavailable
 from gateway.storage import Address, Backend
@@ -24,6 +25,7 @@ class Storages:
     `stale_reads`: while the primary is down, a mirror may answer that lacks newer writes, though never with "not
     found". `follow`: what a write to the primary waits for before it is acknowledged, each for a mirror that is to hold
     it then; they raise S3Errors. `echo`: where what the primary lacks is said once more; `echo_deletes`: deletes, too.
+    `pace`: what holds writes back while a mirror is too far behind.
     """
 
     primary: Backend
@@ -33,6 +35,7 @@ class Storages:
     follow: Sequence[Follow] = ()
     echo: Echo | None = None
     echo_deletes: bool = True
+    pace: Pace | None = None
 
 
 class Route:
@@ -43,6 +46,7 @@ class Route:
         self.primary = storages.primary
         self.mirrors = storages.mirrors
         self.stale_reads, self.follow = storages.stale_reads, storages.follow
+        self.pace = storages.pace
         self.echo, self.echo_deletes = storages.echo, storages.echo_deletes
         self.journal, self.member, self.timing = journal, member, timing
         self._fallback = storages.fallback

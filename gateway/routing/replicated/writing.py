@@ -89,6 +89,7 @@ class Writing(Reading):
         What fails before that was certainly not done; what fails later, without a definite answer, may have been, and
         is tried nowhere else.
         """
+        self._check_pace(kind)
         term = self.member.term
         op = await self._intend(at, kind)
         passed = over = False
@@ -114,7 +115,15 @@ class Writing(Reading):
         else:
             self._settle(op, Outcome.APPLIED, info)
         await self._record(at.bucket)
+        if self.pace and kind is Kind.PUT:
+            await self.pace.delay()
         return stored
+
+    def _check_pace(self, kind: Kind) -> None:
+        """Refuse to write what a mirror would lack even longer. What is deleted is: it makes nobody wait."""
+        if self.pace and kind is Kind.PUT:
+            with refused():
+                self.pace.check()
 
     async def _record(self, bucket: str) -> None:
         """Have it written down that the primary has a bucket, before anybody relies on what is in it.
@@ -161,6 +170,7 @@ class Writing(Reading):
         return await self._make_current(op, stage, partial(self._commit, op, conditions, known))
 
     async def _begin_staging(self, at: Address, look: Look) -> Op:
+        self._check_pace(Kind.PUT)
         await self._prepare(at.bucket, look)
         with refused():
             return await self.journal.begin(at, Kind.PUT, on_fallback=True)
@@ -180,6 +190,8 @@ class Writing(Reading):
                 raise unavailable() from error  # nobody points to it, whatever is stored there
             self._fail(error, outcome)
         await self._echo(row)
+        if self.pace:
+            await self.pace.delay()
         return replace(info, parts=())
 
     async def _echo(self, row: Row) -> None:
