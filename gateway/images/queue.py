@@ -21,7 +21,7 @@ from gateway.storage import Address
 
 LEASE: Final = 15.0  # seconds
 KEPT: Final = 30 * 86400.0  # seconds for which it is remembered what could not be made
-GATHER: Final = 0.05  # seconds for which ended writes are gathered: one transaction then does for all
+GATHER: Final = 0.25  # seconds for which ended writes are gathered: one transaction then does for all
 AT_ONCE: Final = 500  # intents that are ended in one transaction
 _PAUSES: Final = (0.0, 0.1, 1.0, 5.0)  # seconds before it is tried again to write down what became of writes
 _KEY: Final = ("bucket", "key")
