@@ -66,6 +66,10 @@ docs: setup  ## write what is made from others: docs/metrics.md, docs/sizing.md,
 	$(BIN)/python -m tests.deploy.manifests
 	$(BIN)/python -m tests.deploy.sizing_page
 
+.PHONY: pictures
+pictures: setup  ## have a gateway make the pictures of docs/images.md
+	$(BIN)/python -m tests.images.pictures
+
 .PHONY: check
 check: setup  ## formatting, lint, types, layers, docs
 	$(BIN)/ruff format --check .
@@ -79,6 +83,10 @@ bench: setup  ## measure speed and memory beside rclone, write docs/performance.
 	$(BIN)/python -m tests.clients.setup rclone
 	$(BIN)/python -m benchmarks.run $(ARGS)
 	$(BIN)/python -m tests.deploy.sizing_page
+
+.PHONY: bench-images
+bench-images: setup  ## measure the making of pictures beside sharp (with npm) and Pillow, write docs/images-performance.md
+	$(BIN)/python -m benchmarks.images $(ARGS)
 
 .PHONY: s3-tests
 s3-tests: setup  ## run a checkout of ceph/s3-tests: make s3-tests SUITE=dir

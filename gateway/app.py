@@ -57,6 +57,7 @@ OWNER: Final = Owner(hashlib.sha256(b"s3-gateway").hexdigest(), "gateway")  # wh
 REAPING: Final = 3600.0
 FREE: Final = frozenset({"local", "memory"})  # backends that may be asked often whether they are there
 NOTHING_PRIVATE: Final = frozenset({"local", "memory"})  # backends in whose buckets the gateway keeps nothing
+_COMMAND: Final = 1  # counts as a worker, not the first: what is done once is the gateway's
 
 log = structlog.get_logger()
 
@@ -130,10 +131,10 @@ async def build(
     async with AsyncExitStack() as opened:
         sharing = sharing or Sharing()
         backends = await _observed(config, sharing, opened)
-        shown = {name: _shown(config, name, backend) for name, backend in backends.items()}
         replicated = await opened.enter_async_context(_replicated(config, backends, worker, sharing, notice))
-        routes = {name: shown[bucket.backend] for name, bucket in config.buckets.items()} | {**replicated}
-        storage = _routed(config, routes)
+        routes = _routes(config, backends, replicated)
+        imaged = await opened.enter_async_context(_imaged(config, _routed(routes), worker, sharing))
+        storage = _protected(config, imaged)
         service = Service(storage, config.region, _keeps_acls(config))
         policy = Policy(storage, public=_is_public(config), keeps_acls=_keeps_acls(config))
         verifier = Verifier(keys_of(config), config.region, sigv2=config.auth.sigv2)
@@ -147,6 +148,24 @@ async def build(
         watched = {name: _watched(config, backend) for name, backend in backends.items()}
         limits = Limits(**config.limits.model_dump(exclude={"requests", "client", "key"}))
         yield Gateway(observer, watched, limits, config.drain)
+
+
+@asynccontextmanager
+async def opened_storage(config: Config) -> AsyncIterator[Backend]:
+    """Open all buckets for a command, as clients see them; nothing is made of what is written. Raises: StartError."""
+    async with AsyncExitStack() as opened:
+        sharing = Sharing()
+        backends = await _observed(config, sharing, opened)
+        replicated = await opened.enter_async_context(_replicated(config, backends, _COMMAND, sharing, None))
+        yield _protected(config, _routed(_routes(config, backends, replicated)))
+
+
+def _routes(
+    config: Config, backends: Mapping[str, Observe], replicated: Mapping[str, Backend]
+) -> Mapping[str, Backend]:
+    """Return what stands behind each entry of `buckets`."""
+    shown = {name: _shown(config, name, backend) for name, backend in backends.items()}
+    return {name: shown[bucket.backend] for name, bucket in config.buckets.items()} | {**replicated}
 
 
 async def _observed(config: Config, sharing: Sharing, opened: AsyncExitStack) -> Mapping[str, Observe]:
@@ -262,12 +281,23 @@ def _places(config: Config) -> Mapping[str, Mapping[str, object]]:
     }
 
 
-def _routed(config: Config, routes: Mapping[str, Backend]) -> Backend:
+def _routed(routes: Mapping[str, Backend]) -> Backend:
     named = {name: storage for name, storage in routes.items() if name != EVERY_OTHER}
-    router = Router(named, routes.get(EVERY_OTHER))
+    return Router(named, routes.get(EVERY_OTHER))
+
+
+def _protected(config: Config, storage: Backend) -> Backend:
     if not any(bucket.read_only for bucket in config.buckets.values()):
-        return router
-    return ReadOnly(router, _are(config, lambda bucket: bucket.read_only))
+        return storage
+    return ReadOnly(storage, _are(config, lambda bucket: bucket.read_only))
+
+
+def _imaged(config: Config, storage: Backend, worker: int, sharing: Sharing) -> AbstractAsyncContextManager[Backend]:
+    if not any(bucket.images for bucket in config.buckets.values()):
+        return nullcontext(storage)
+    from gateway.imaging import imaged  # noqa: PLC0415  likewise
+
+    return imaged(config, storage, worker, sharing)
 
 
 def _shown(config: Config, name: str, backend: Backend) -> Backend:

@@ -139,6 +139,43 @@ STATE_SECONDS: Final = Histogram(
     "gateway_state_commit_seconds", "From a transaction's being asked for to its end.", buckets=_TIMES
 )
 
+# --- images ---
+
+IMAGE_JOBS: Final = Counter(
+    "gateway_image_jobs",
+    "Images that were looked at, by what is there of their variants now, and why something is missing.",
+    ["bucket", "outcome", "reason"],
+)
+IMAGE_VARIANTS: Final = Counter(
+    "gateway_image_variants", "Variants of images, by what became of them.", ["bucket", "result"]
+)
+IMAGE_SECONDS: Final = Histogram(
+    "gateway_image_seconds", "From taking an image on to its variants being stored.", ["bucket"], buckets=_TIMES
+)
+IMAGE_SAVED: Final = Counter(
+    "gateway_image_saved_bytes", "How much smaller variants are than the images they were made of.", ["bucket"]
+)
+IMAGE_DUPLICATES: Final = Counter(
+    "gateway_image_duplicates", "Images with the bytes of another one that this process has seen.", ["bucket"]
+)
+IMAGE_KILLS: Final = Counter("gateway_image_kills", "Processes that were ended by an image, or died of it.", ["reason"])
+IMAGE_REFUSED: Final = Counter(
+    "gateway_image_refused",
+    "Writes that were refused for what they are, or because too much waited.",
+    ["bucket", "reason"],
+)
+IMAGE_QUEUE: Final = Gauge(
+    "gateway_image_queue_jobs",
+    "Images that wait in the database, or were given up.",
+    ["state"],
+    multiprocess_mode="livemax",
+)
+IMAGE_OLDEST: Final = Gauge(
+    "gateway_image_queue_oldest_seconds",
+    "Since when the first of them waits, 0 if none does.",
+    multiprocess_mode="livemax",
+)
+
 __all__ = [
     "BACKEND_CALLS",
     "BACKEND_IN_FLIGHT",
@@ -153,6 +190,15 @@ __all__ = [
     "CONNECTIONS",
     "DEAD",
     "HEALED",
+    "IMAGE_DUPLICATES",
+    "IMAGE_JOBS",
+    "IMAGE_KILLS",
+    "IMAGE_OLDEST",
+    "IMAGE_QUEUE",
+    "IMAGE_REFUSED",
+    "IMAGE_SAVED",
+    "IMAGE_SECONDS",
+    "IMAGE_VARIANTS",
     "IN_FLIGHT",
     "LIMITED",
     "MIRRORED",

@@ -69,6 +69,7 @@ class ObjectInfo:
     version: str | None = None
     served_by: str = field(default="", compare=False)  # the storage that answered in place of the bucket's own
     stale: bool = field(default=False, compare=False)  # it may lack newer writes, and the bucket's owner allows that
+    images: str = field(default="", compare=False)  # of what was just written: what became of the variants of an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,10 @@ class Body:
     def raw(self) -> AsyncIterable[bytes]:
         """The chunks as they come, uncounted and unchecked, for what decodes them into another Body."""
         return self._chunks
+
+    def through(self, passing: Callable[[AsyncIterable[bytes]], AsyncIterable[bytes]]) -> None:
+        """Have the chunks pass through something, before anybody has asked for the first."""
+        self._chunks = passing(self._chunks)
 
     def check(self, check: Callable[[], None]) -> None:
         """Have `check` called after the last byte and before the last piece is passed on; it raises an S3Error."""

@@ -25,3 +25,13 @@ def test_the_benchmark_measures_both_servers_and_writes_its_page(tmp_path: Path)
     assert "50 parallel downloads of 4 MiB | gateway" in text
     assert "50 parallel uploads of 4 MiB | rclone" in text
     assert "CompleteMultipartUpload of 3 parts of 5 MiB | gateway" in text
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_images_measures_all_that_its_page_tells():
+    command = [sys.executable, "-m", "benchmarks.images", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for measured in ("| **gateway** |", "| Pillow, as tutorials show it |", "| AVIF 1600 |", "| two workers busy |"):
+        assert measured in done.stdout
+    assert "| made |" in done.stdout

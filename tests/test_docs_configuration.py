@@ -32,7 +32,13 @@ def spellings(value):
     if isinstance(value, bool):
         return {"on" if value else "off"}
     if isinstance(value, float):
-        return {f"{value:g}s", f"{value / 86400:g}d"}
+        return {f"{value:g}", f"{value:g}s", f"{value / 86400:g}d"}
     if isinstance(value, int):
-        return {str(value), f"{value // 1024}KiB", f"{value // 1024**2}MiB"}
+        return {
+            str(value),
+            f"{value // 1024}KiB",
+            f"{value // 1024**2}MiB",
+            f"{value // 10**6}MB",
+            f"{value // 10**6}MP",
+        }
     return {str(value)}

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     IPvAnyNetwork,
@@ -25,6 +23,8 @@ from pydantic import (
 
 from gateway.auth.keys import Grants
 from gateway.backends.s3.endpoint import endpoint_of
+from gateway.config.images import BucketImages, Images
+from gateway.config.section import Section
 from gateway.config.units import Address, Bytes, Endpoint, Seconds, Workers
 from gateway.storage import PRIVATE
 
@@ -33,12 +33,6 @@ EVERY_OTHER: Final = "*"  # the name of the entry for all buckets without one
 SHARED: Final = frozenset({"r2", "s3"})  # backends that list the uploads of other programs, too
 LONGEST_PREFIX: Final = 512  # bytes; it takes from the 1024 of a key
 Secret = Annotated[SecretStr, PlainSerializer(SecretStr.get_secret_value)]  # plain for whom it is meant, hidden in logs
-
-
-class Section(BaseModel):
-    """A part of the configuration: keys that are not known are errors, and nothing changes later."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
 
 class Tls(Section):
@@ -218,6 +212,7 @@ class Bucket(Elsewhere):
     expire_uploads: Seconds | None = Field(None, gt=0)
     public: Literal["read"] | None = None
     acls: Literal["disabled", "canned"] = "disabled"
+    images: BucketImages | None = None
 
     @property
     def copies(self) -> Mapping[str, Elsewhere]:
@@ -307,6 +302,7 @@ class Config(Section):
     buckets: Mapping[str, Bucket]
     state: str = Field("sqlite:///data/.gw/state.db", pattern=r"^(sqlite:///.+|postgresql://.+)$")
     replication: Replication = Replication()
+    images: Images = Images()
     uploads: Uploads = Uploads()
     limits: Limits = Limits()
     log: Log = Log()

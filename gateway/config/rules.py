@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
+from gateway.config.images import broken_images
 from gateway.config.models import EVERY_OTHER, Bucket, Config, Elsewhere, Memory
 from gateway.config.read import Place
 
@@ -16,6 +17,11 @@ def broken_rules(config: Config) -> Iterator[tuple[Place, str]]:
             if elsewhere.backend not in config.backends:
                 yield (*where, "backend"), f'there is no backend "{elsewhere.backend}", there are: {known}'
         yield from _copies(config, name, bucket)
+        if bucket.images:
+            place = ("buckets", name, "images")
+            yield from (((*place, *where), told) for where, told in broken_images(config.images, bucket.images))
+            if bucket.read_only:
+                yield place, "nothing is written to a bucket that is read_only, no variants either"
     yield from _overlaps(config)
     yield from _every_other(config)
     if config.worker_count > 1:

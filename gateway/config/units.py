@@ -9,6 +9,7 @@ MOST_WORKERS: Final = 256
 
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_MEGA: Final = {"": 1, "MP": 10**6}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZE: Final = re.compile(r"(\d+)\s*([A-Za-z]*)")
 _ENDPOINT: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]/\s]*)):(?P<port>\d{1,5})")
@@ -45,6 +46,16 @@ def size(value: object) -> object:
     return int(match[1]) * _BYTES[match[2].upper()]
 
 
+def pixels(value: object) -> object:
+    """Read a number of pixels such as 50MP. Raises: ValueError."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or match[2].upper() not in _MEGA:
+        raise ValueError("expected a number of pixels such as 50MP")
+    return int(match[1]) * _MEGA[match[2].upper()]
+
+
 def endpoint(value: object) -> object:
     """Read an address such as 127.0.0.1:9000, [::1]:9000 or :9000, which is every interface. Raises: ValueError."""
     if isinstance(value, Endpoint):
@@ -65,5 +76,6 @@ def workers(value: object) -> object:
 
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Bytes = Annotated[int, BeforeValidator(size)]
+Pixels = Annotated[int, BeforeValidator(pixels)]
 Address = Annotated[Endpoint, BeforeValidator(endpoint), PlainSerializer(str)]
 Workers = Annotated[Literal["auto"] | int, BeforeValidator(workers)]

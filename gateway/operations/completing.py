@@ -17,7 +17,7 @@ from gateway.errors import (
 from gateway.message import Answer, Call
 from gateway.operations import xml
 from gateway.operations.checksumming import declared_whole, elements_of, type_name, type_wanted, verify_md5
-from gateway.operations.headers import PARTS, require_conditions, write_conditions
+from gateway.operations.headers import PARTS, images_header, require_conditions, write_conditions
 from gateway.operations.multipart import upload_of
 from gateway.operations.patience import answer_in_time
 from gateway.operations.service import Service
@@ -37,7 +37,14 @@ async def complete_multipart_upload(service: Service, call: Call) -> Answer:
     completion = _completion(call)
     await require_conditions(call, call.address, completion.conditions)
     parts = await _parts(call)
-    return await answer_in_time(call, _complete(service, call, parts, completion))
+    headers: dict[str, str] = {}
+
+    async def work() -> bytes:
+        info = await _complete(service, call, parts, completion)
+        headers.update(images_header(info))
+        return _document(call, info)
+
+    return await answer_in_time(call, work(), headers)
 
 
 def _completion(call: Call) -> Completion:
@@ -79,12 +86,15 @@ def _part(entry: Mapping[str, Any]) -> Part:
     return Part(int(number), etag, size=0, checksum=checksums[0] if checksums else None)
 
 
-async def _complete(service: Service, call: Call, parts: Sequence[Part], completion: Completion) -> bytes:
+async def _complete(service: Service, call: Call, parts: Sequence[Part], completion: Completion) -> ObjectInfo:
     try:
         await _expect_type(service, call)
-        info = await service.storage.complete_upload(upload_of(call), parts, completion)
+        return await service.storage.complete_upload(upload_of(call), parts, completion)
     except NoSuchUpload as error:
-        info = await _completed_before(service, call, parts, error)
+        return await _completed_before(service, call, parts, error)
+
+
+def _document(call: Call, info: ObjectInfo) -> bytes:
     content = {
         "Location": _location(call),
         "Bucket": call.bucket,

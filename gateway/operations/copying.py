@@ -21,7 +21,14 @@ from gateway.message import KEY_LIMIT, Answer, Call
 from gateway.operations import xml
 from gateway.operations.checksumming import ALGORITHM, algorithm_named, element_of, elements_of
 from gateway.operations.demands import expect_owner
-from gateway.operations.headers import BODY_LIMIT, conditions, part_number, require_conditions, write_options
+from gateway.operations.headers import (
+    BODY_LIMIT,
+    conditions,
+    images_header,
+    part_number,
+    require_conditions,
+    write_options,
+)
 from gateway.operations.metadata import REDIRECT
 from gateway.operations.multipart import upload_of
 from gateway.operations.objects import allow_opened, told
@@ -64,11 +71,14 @@ async def copy_object(service: Service, call: Call) -> Answer:
             wanted = replace(wanted, checksum=info.checksum.algorithm if info.checksum else DEFAULT)
         return await service.storage.copy(source, call.address, wanted, info.etag)
 
+    headers: dict[str, str] = {}
+
     async def work() -> bytes:
         made = await _pinned(service, call, source, copy)
+        headers.update(images_header(made))
         return xml.document("CopyObjectResult", _result(made.etag, made.modified) | elements_of(made.checksum))
 
-    return await answer_in_time(call, work())
+    return await answer_in_time(call, work(), headers)
 
 
 async def upload_part_copy(service: Service, call: Call) -> Answer:

@@ -20,6 +20,7 @@ from gateway.operations.service import Service
 from gateway.storage import Address, ObjectInfo, ReadOptions, WriteOptions
 
 PARTS: Final = 10_000
+IMAGES: Final = "x-gateway-images"
 BODY_LIMIT: Final = 5 * 1024**3  # of one request: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 _OVERRIDES: Final[Mapping[str, str]] = MappingProxyType(
     {f"response-{name}": written for name, written in STORED.items() if name != REDIRECT}
@@ -144,6 +145,11 @@ def limit_body(call: Call) -> None:
             raise MissingContentLength
     elif body.size > BODY_LIMIT:
         raise EntityTooLarge(ProposedSize=str(body.size), MaxSizeAllowed=str(BODY_LIMIT))
+
+
+def images_header(info: ObjectInfo) -> dict[str, str]:
+    """Return what an answer tells of the variants of an image that was just written, if it is one."""
+    return {IMAGES: info.images} if info.images else {}
 
 
 def wants_checksum(call: Call) -> bool:

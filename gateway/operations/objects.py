@@ -7,6 +7,7 @@ from gateway.errors import AccessDenied, InvalidRange, NoSuchKey, S3Error
 from gateway.message import Answer, Call
 from gateway.operations.checksumming import headers_of, verify_body
 from gateway.operations.headers import (
+    images_header,
     limit_body,
     object_headers,
     read_options,
@@ -24,7 +25,7 @@ async def put_object(service: Service, call: Call) -> Answer:
     options = write_options(service, call, verify_body(call))
     await require_conditions(call, call.address, options.conditions)
     info = await service.storage.put(call.address, call.body, options)
-    return Answer(headers={"ETag": f'"{info.etag}"', **headers_of(info.checksum)})
+    return Answer(headers={"ETag": f'"{info.etag}"', **headers_of(info.checksum), **images_header(info)})
 
 
 async def get_object(service: Service, call: Call) -> Answer:

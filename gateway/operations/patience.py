@@ -5,7 +5,8 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from gateway.message import Answer, Call
@@ -14,8 +15,10 @@ from gateway.operations import xml
 PATIENCE_S: Final = 10.0  # how long the work may be silent before the client is told that it is under way
 
 
-async def answer_in_time(call: Call, work: Coroutine[Any, Any, bytes]) -> Answer:
-    """Return the answer whose document `work` returns.
+async def answer_in_time(
+    call: Call, work: Coroutine[Any, Any, bytes], headers: Mapping[str, str] = MappingProxyType({})
+) -> Answer:
+    """Return the answer whose document `work` returns, with what stands in `headers` when it begins.
 
     Work that is not done in time goes on while the answer is written; an error then ends its content, to stand in the
     body of an answer 200, as S3's does. Where nobody waits for the answer any more, the work is cancelled.
@@ -24,7 +27,7 @@ async def answer_in_time(call: Call, work: Coroutine[Any, Any, bytes]) -> Answer
     call.keep_open.callback(_give_up, working)
     await asyncio.wait({working}, timeout=PATIENCE_S)
     content = working.result() if working.done() else _meanwhile(working)
-    return Answer(headers={"Content-Type": "application/xml"}, content=content)
+    return Answer(headers={"Content-Type": "application/xml", **headers}, content=content)
 
 
 def _give_up(working: asyncio.Task[bytes]) -> None:

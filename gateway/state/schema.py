@@ -223,5 +223,41 @@ LINEAGES: Final = Table(
     **_KEYED,
 )
 
+# --- images: which keys are to be looked at, because what is made of them may not be what it should be ---
+
+IMAGE_INTENTS: Final = Table(
+    "image_intent",
+    SHARED,
+    _text("id", primary_key=True),
+    _text("bucket"),
+    _key(),
+    _moment("due"),  # when nobody will tell any more what became of the write
+    postgresql_with=_BUSY,
+    **_KEYED,
+)
+Index("image_intent_due", IMAGE_INTENTS.c.due)
+
+IMAGE_JOBS: Final = Table(
+    "image_job",
+    SHARED,
+    _text("bucket", primary_key=True),
+    _key(primary_key=True),
+    _text("stamp"),  # another one for each thing that happened to the key
+    _moment("since"),
+    _moment("due"),  # of a claimed job: the end of the lease
+    Column("token", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("failed", Boolean, nullable=False),
+    _text("error"),
+    postgresql_with=_BUSY,
+    **_KEYED,
+)
+Index(
+    "image_job_due",
+    IMAGE_JOBS.c.due,
+    sqlite_where=~IMAGE_JOBS.c.failed,
+    postgresql_where=~IMAGE_JOBS.c.failed,
+)
+
 COUNTER: Final = Table("counter", HOST, Column("gen", BigInteger, nullable=False))
 CLOCK: Final = Table("clock", HOST, _text("boot", primary_key=True), _moment("origin"))

@@ -1,0 +1,283 @@
+"""Which images are to be looked at, in the database that gateways share: what is written down survives them all.
+
+A job says no more than "look at this key": whoever takes it on makes what is missing, and takes away what is too much.
+So a job too many does no harm, and one for each key is enough, whatever happened to it how often.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import structlog
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, insert, select, update
+
+from gateway.errors import ServiceUnavailable
+from gateway.replication.outcome import name_of
+from gateway.replication.records import new_id
+from gateway.replication.scope import upsert
+from gateway.state import Store, Transaction
+from gateway.state.schema import IMAGE_INTENTS, IMAGE_JOBS
+from gateway.storage import Address
+
+LEASE: Final = 15.0  # seconds
+KEPT: Final = 30 * 86400.0  # seconds for which it is remembered what could not be made
+GATHER: Final = 0.25  # seconds for which ended writes are gathered: one transaction then does for all
+AT_ONCE: Final = 500  # intents that are ended in one transaction
+_PAUSES: Final = (0.0, 0.1, 1.0, 5.0)  # seconds before it is tried again to write down what became of writes
+_KEY: Final = ("bucket", "key")
+_LONGEST: Final = 200  # characters of an error
+
+log = structlog.get_logger()
+
+_BEGIN = insert(IMAGE_INTENTS)
+_END = delete(IMAGE_INTENTS).where(IMAGE_INTENTS.c.id == bindparam("intent"))
+_HERE = and_(IMAGE_JOBS.c.bucket == bindparam("at_bucket"), IMAGE_JOBS.c.key == bindparam("at_key"))
+_MINE = and_(_HERE, IMAGE_JOBS.c.token == bindparam("mine"))
+
+
+class Intent(NamedTuple):
+    """A write that is about to be done."""
+
+    id: str
+    at: Address
+
+
+class Job(NamedTuple):
+    """A key that is to be looked at, taken on under a lease."""
+
+    at: Address
+    stamp: str
+    token: str
+    attempts: int
+
+
+class Failed(NamedTuple):
+    """A key of which something could not be made, and why."""
+
+    at: Address
+    reason: str
+    since: float  # seconds ago
+
+
+class Waiting(NamedTuple):
+    """How much is to be done."""
+
+    jobs: int
+    oldest: float  # seconds; 0 if nothing waits
+    writing: int  # intents that have not ended
+    retried: int
+    failed: int
+
+
+class Queue:
+    """The jobs of all buckets. Methods that wait may raise ServiceUnavailable."""
+
+    def __init__(self, store: Store) -> None:
+        self.news = asyncio.Event()  # set when there may be something to do
+        self._store = store
+        self._ended: list[tuple[Intent, bool]] = []
+        self._ending: asyncio.Task[None] | None = None
+
+    # --- writes ---
+
+    async def begin(self, at: Address, hold: float) -> Intent:
+        """Write down that a key is about to be written. Who does not end it within `hold` seconds is not waited for."""
+        intent = Intent(new_id(), at)
+
+        def work(tx: Transaction) -> None:
+            values = {"id": intent.id, "bucket": at.bucket, "key": at.key.encode(), "due": tx.now + hold}
+            tx.connection.execute(_BEGIN, values)
+
+        await self._store.run(work)
+        return intent
+
+    def end(self, intent: Intent, *, look: bool) -> None:
+        """Tell that a write is over, and whether its key is to be looked at; it neither waits nor fails.
+
+        It is written down soon, together with others: until then the intent tells the same, only later.
+        """
+        self._ended.append((intent, look))
+        if self._ending is None or self._ending.done():
+            self._ending = asyncio.create_task(self._end_all())
+
+    async def drained(self) -> None:
+        """Wait until all is written down that was told."""
+        if self._ending:
+            await asyncio.wait([self._ending])
+
+    async def _end_all(self) -> None:
+        pauses = iter(_PAUSES)
+        await asyncio.sleep(GATHER)
+        while self._ended:
+            batch = self._ended[:AT_ONCE]
+            try:
+                await self._store.run(lambda tx, batch=tuple(batch): _end(tx, batch))  # type: ignore[misc]
+            except ServiceUnavailable as error:
+                log.warning("image_writes_not_ended", count=len(self._ended), error=name_of(error))
+                await asyncio.sleep(next(pauses, _PAUSES[-1]))
+                continue
+            del self._ended[: len(batch)]
+            self.news.set()
+
+    # --- jobs ---
+
+    async def add(self, ats: Sequence[Address]) -> None:
+        """Have keys looked at."""
+        await self._store.run(lambda tx: _add(tx, ats))
+        self.news.set()
+
+    async def take(self, limit: int) -> Sequence[Job]:
+        """Take on jobs that are due, those first that have waited longest."""
+        if limit <= 0 or not await self._store.glance(_is_due):
+            return []
+        return await self._store.run(lambda tx: _take(tx, limit))
+
+    async def renew(self, job: Job) -> bool:
+        """Keep a job for longer; False if it was taken over by somebody else."""
+
+        def work(tx: Transaction) -> bool:
+            statement = update(IMAGE_JOBS).where(_MINE).values(due=tx.now + LEASE)
+            return tx.connection.execute(statement, _mine(job)).rowcount == 1
+
+        return await self._store.run(work)
+
+    async def done(self, job: Job) -> None:
+        """Tell that all is as it should be; what happened to the key meanwhile has it looked at again."""
+        await self._store.run(lambda tx: _close(tx, job, delete(IMAGE_JOBS).where(_MINE, _UNCHANGED)))
+
+    async def fail(self, job: Job, reason: str) -> None:
+        """Tell that something cannot be made, as long as nothing happens to the key."""
+        values = {"failed": True, "token": None, "error": reason[:_LONGEST]}
+        await self._store.run(lambda tx: _close(tx, job, update(IMAGE_JOBS).where(_MINE, _UNCHANGED).values(values)))
+
+    async def retry(self, job: Job, reason: str, pause: float) -> None:
+        """Have it tried again in a while."""
+
+        def work(tx: Transaction) -> None:
+            values = {"token": None, "due": tx.now + pause, "attempts": job.attempts + 1, "error": reason[:_LONGEST]}
+            _close(tx, job, update(IMAGE_JOBS).where(_MINE, _UNCHANGED).values(values))
+
+        await self._store.run(work)
+
+    async def sweep(self) -> None:
+        """Have those keys looked at whose writes nobody has ended in time, and forget old failures."""
+        await self._store.run(_sweep)
+
+    # --- for people ---
+
+    async def waiting(self, bucket: str | None = None) -> Waiting:
+        """Return how much is to be done, in one bucket or in all."""
+        return await self._store.read(lambda tx: _waiting(tx, bucket))
+
+    async def failed(self, bucket: str | None, limit: int) -> Sequence[Failed]:
+        """Return what could not be made, the latest first."""
+        return await self._store.read(lambda tx: _failed(tx, bucket, limit))
+
+
+_UNCHANGED = IMAGE_JOBS.c.stamp == bindparam("stamp_then")
+
+
+def _mine(job: Job) -> dict[str, Any]:
+    return {"at_bucket": job.at.bucket, "at_key": job.at.key.encode(), "mine": job.token}
+
+
+def _end(tx: Transaction, ended: Sequence[tuple[Intent, bool]]) -> None:
+    tx.connection.execute(_END, [{"intent": intent.id} for intent, _ in sorted(ended)])
+    _add(tx, [intent.at for intent, look in ended if look])
+
+
+def _add(tx: Transaction, ats: Sequence[Address]) -> None:
+    values = [
+        {
+            "bucket": bucket,
+            "key": key.encode(),
+            "stamp": new_id(),
+            "since": tx.now,
+            "due": tx.now,
+            "token": None,
+            "attempts": 0,
+            "failed": False,
+            "error": "",
+        }
+        for bucket, key in sorted({(at.bucket, at.key) for at in ats})
+    ]
+    if values:
+        tx.connection.execute(upsert(tx.connection.dialect.name, IMAGE_JOBS, _KEY, _happened), values)
+
+
+def _happened(new: Any) -> Mapping[str, Any]:
+    """Return what becomes of a job that is there already: who has it keeps it, and will find that it has changed."""
+    old = IMAGE_JOBS.c
+    return {
+        "stamp": new.stamp,
+        "since": case((old.failed, new.since), else_=old.since),
+        "due": case((old.token.is_not(None), old.due), else_=new.due),
+        "attempts": 0,
+        "failed": False,
+        "error": "",
+    }
+
+
+def _is_due(tx: Transaction) -> bool:
+    """Say whether anything is to be done, for what one statement costs."""
+    first = select(func.min(IMAGE_JOBS.c.due)).where(~IMAGE_JOBS.c.failed)
+    due = tx.connection.scalar(first)
+    return due is not None and due <= tx.now
+
+
+def _due(now: float) -> ColumnElement[bool]:
+    return and_(~IMAGE_JOBS.c.failed, IMAGE_JOBS.c.due <= now)
+
+
+def _take(tx: Transaction, limit: int) -> Sequence[Job]:
+    columns = (IMAGE_JOBS.c.bucket, IMAGE_JOBS.c.key, IMAGE_JOBS.c.stamp, IMAGE_JOBS.c.attempts)
+    oldest = select(*columns).where(_due(tx.now)).order_by(IMAGE_JOBS.c.due).limit(limit)
+    found = tx.connection.execute(oldest.with_for_update(skip_locked=True)).all()
+    jobs = [Job(Address(row.bucket, row.key.decode()), row.stamp, new_id(), row.attempts) for row in found]
+    if jobs:
+        statement = update(IMAGE_JOBS).where(_HERE).values(token=bindparam("new_token"), due=tx.now + LEASE)
+        values = [{"at_bucket": job.at.bucket, "at_key": job.at.key.encode(), "new_token": job.token} for job in jobs]
+        tx.connection.execute(statement, values)
+    return jobs
+
+
+def _close(tx: Transaction, job: Job, statement: Any) -> None:
+    """Give a job up: by the statement if nothing happened to the key meanwhile, else to be looked at again."""
+    if tx.connection.execute(statement, {**_mine(job), "stamp_then": job.stamp}).rowcount == 0:
+        again = update(IMAGE_JOBS).where(_MINE).values(token=None, due=tx.now)
+        tx.connection.execute(again, _mine(job))
+
+
+def _sweep(tx: Transaction) -> None:
+    over = select(IMAGE_INTENTS.c.id, *(IMAGE_INTENTS.c[name] for name in _KEY)).where(IMAGE_INTENTS.c.due <= tx.now)
+    found = tx.connection.execute(over.limit(AT_ONCE).with_for_update(skip_locked=True)).all()
+    if found:
+        _end(tx, [(Intent(row.id, Address(row.bucket, row.key.decode())), True) for row in found])
+    old = and_(IMAGE_JOBS.c.failed, IMAGE_JOBS.c.since < tx.now - KEPT)
+    tx.connection.execute(delete(IMAGE_JOBS).where(old))
+
+
+def _waiting(tx: Transaction, bucket: str | None) -> Waiting:
+    jobs = select(
+        func.count(),
+        func.min(case((~IMAGE_JOBS.c.failed, IMAGE_JOBS.c.since))),
+        func.coalesce(func.sum(case((IMAGE_JOBS.c.failed, 1), else_=0)), 0),
+        func.coalesce(func.sum(case((and_(~IMAGE_JOBS.c.failed, IMAGE_JOBS.c.attempts > 0), 1), else_=0)), 0),
+    )
+    intents = select(func.count()).select_from(IMAGE_INTENTS)
+    if bucket is not None:
+        jobs, intents = jobs.where(IMAGE_JOBS.c.bucket == bucket), intents.where(IMAGE_INTENTS.c.bucket == bucket)
+    count, since, failed, retried = tx.connection.execute(jobs).one()
+    writing = tx.connection.scalar(intents) or 0
+    oldest = 0.0 if since is None else max(tx.now - since, 0.0)
+    return Waiting(count - int(failed), oldest, writing, int(retried), int(failed))
+
+
+def _failed(tx: Transaction, bucket: str | None, limit: int) -> Sequence[Failed]:
+    columns = (IMAGE_JOBS.c.bucket, IMAGE_JOBS.c.key, IMAGE_JOBS.c.error, IMAGE_JOBS.c.since)
+    latest = select(*columns).where(IMAGE_JOBS.c.failed).order_by(IMAGE_JOBS.c.since.desc()).limit(limit)
+    found = latest if bucket is None else latest.where(IMAGE_JOBS.c.bucket == bucket)
+    return [
+        Failed(Address(row.bucket, row.key.decode()), row.error, tx.now - row.since)
+        for row in tx.connection.execute(found)
+    ]

@@ -1,0 +1,100 @@
+"""From a Config to what makes variants of images; imported only where a bucket wants them."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import make_url
+
+from gateway.config import Config
+from gateway.config.images import limits_of, rules_of
+from gateway.config.models import EVERY_OTHER
+from gateway.errors import ServiceUnavailable
+from gateway.images.keeper import Find, Keeper, Pictures
+from gateway.images.pool import Workers
+from gateway.images.queue import Queue
+from gateway.images.telling import Telling
+from gateway.images.working import Working, keep_house
+from gateway.routes import timing_of
+from gateway.routing.imaging import Imaging, Making
+from gateway.server.bind import StartError
+from gateway.sharing import Sharing
+from gateway.state import Store, open_store
+from gateway.storage import Backend
+
+LAST_WORDS: Final = 5.0  # seconds for what is still to be written down when the gateway ends
+
+
+@asynccontextmanager
+async def imaged(config: Config, storage: Backend, worker: int, sharing: Sharing) -> AsyncIterator[Backend]:
+    """Put around all buckets what makes variants, and work on what waits. Raises: StartError."""
+    find = finder(config)
+    async with AsyncExitStack() as opened:
+        store = await opened.enter_async_context(_state(config, sharing))
+        workers = await opened.enter_async_context(workers_of(config))
+        queue, keeper, telling = Queue(store), Keeper(storage, workers, find), Telling()
+        working = Working(queue, keeper, find, telling, at_once=2 * _processes(config))
+        work = [working.run(), *([keep_house(queue)] if worker == 0 else [])]
+        tasks = [asyncio.create_task(each) for each in work]
+        try:
+            yield Imaging(storage, Making(find, queue, keeper, workers, telling, config.images.queue.max_jobs))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(queue.drained(), LAST_WORDS)
+
+
+def finder(config: Config) -> Find:
+    """Return what tells what holds for the images of a bucket, if anything does."""
+    pictures = _pictures(config)
+    return lambda bucket: pictures.get(bucket if bucket in config.buckets else EVERY_OTHER)
+
+
+def workers_of(config: Config) -> Workers:
+    """Return the processes that one process of the gateway has."""
+    said = config.images
+    return Workers(_processes(config), nice=said.nice, timeout=said.timeout, memory=said.memory, folder=_folder(config))
+
+
+def _pictures(config: Config) -> Mapping[str, Pictures]:
+    return {
+        name: Pictures(
+            name,
+            rules_of(config.images, said),
+            limits_of(said),
+            said.accept,
+            rejects=said.on_invalid == "reject",
+            fails=said.on_error == "fail",
+            hold=timing_of(config, bucket).hold,
+        )
+        for name, bucket in config.buckets.items()
+        if (said := bucket.images)
+    }
+
+
+def _processes(config: Config) -> int:
+    wanted = config.images.workers
+    all_of_them = len(os.sched_getaffinity(0)) if wanted == "auto" else wanted
+    return max(all_of_them // config.worker_count, 1)
+
+
+def _folder(config: Config) -> Path | None:
+    """Return where files lie for a while: beside the state, if that is a file; else where temporary files go."""
+    url = make_url(config.state)
+    return Path(url.database).parent / "images" if url.get_backend_name() == "sqlite" and url.database else None
+
+
+@asynccontextmanager
+async def _state(config: Config, sharing: Sharing) -> AsyncIterator[Store]:
+    async with AsyncExitStack() as opened:
+        try:
+            store = await opened.enter_async_context(sharing.use(config.state, partial(open_store, config.state)))
+        except (OSError, ServiceUnavailable, ValueError) as error:
+            raise StartError(f"state: cannot be opened: {error}") from error
+        yield store

@@ -1,0 +1,455 @@
+"""What becomes of variants when originals are written, replaced, copied and deleted, also when things fail."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from gateway.backends.memory import Memory
+from gateway.conditions import Conditions
+from gateway.config import parse
+from gateway.errors import (
+    EntityTooLarge,
+    InternalError,
+    InvalidArgument,
+    NotImplementedByGateway,
+    PreconditionFailed,
+    ServiceUnavailable,
+    SlowDown,
+)
+from gateway.images.marks import marks
+from gateway.imaging import imaged
+from gateway.routing.wrapper import Wrapper
+from gateway.sharing import Sharing
+from gateway.storage import Address, Body, Completion, ListQuery, WriteOptions
+from gateway.transfer import bytes_of
+from tests.images.makers import gif, jpeg, png
+
+RULE = {
+    "match": "in/{path*}",
+    "key": "out/{variant}/{path.stem}.{ext}",
+    "variants": {"small": {"width": 20}, "webp": {"width": 30, "format": "webp"}},
+}
+AT = Address("media", "in/x.jpg")
+SMALL, WEBP = Address("media", "out/small/x.jpg"), Address("media", "out/webp/x.webp")
+BOTH = {"in/x.jpg", "out/small/x.jpg", "out/webp/x.webp"}
+PATIENCE_S = 30
+
+
+def config_of(folder, top=None, rules=(RULE,), **said):
+    document = {
+        "backends": {"disk": {"type": "local", "path": str(folder / "objects")}},
+        "state": f"sqlite:///{folder}/state.db",
+        "images": {"workers": 1, **(top or {})},
+        "buckets": {"media": {"backend": "disk", "images": {"rules": list(rules), **said}}},
+    }
+    return parse(yaml.safe_dump(document), "c.yaml", {})
+
+
+class Failing(Wrapper):
+    """A storage of which something fails when it is told so."""
+
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.failures = {}
+        self.writes = []
+        self.knows_conditions = True
+        self.before_put = None
+
+    async def _check(self, what, at):
+        if error := self.failures.get((what, at.key)):
+            raise error
+
+    async def put(self, at, body, options=WriteOptions()):
+        if self.before_put:
+            await self.before_put(at)
+        await self._check("put", at)
+        if options.conditions and not self.knows_conditions:
+            raise NotImplementedByGateway
+        stored = await self.inner.put(at, body, options)
+        self.writes.append(at.key)
+        await self._check("answer", at)
+        return stored
+
+    async def head(self, at, options=None):
+        await self._check("head", at)
+        return await self.inner.head(at)
+
+    async def delete(self, at, conditions=None):
+        if conditions and not self.knows_conditions:
+            raise NotImplementedByGateway
+        await self.inner.delete(at, conditions or Conditions())
+
+
+class Bench:
+    """A bucket with images."""
+
+    def __init__(self, storage, shown):
+        self.storage, self.shown = storage, shown
+
+    async def put(self, data, at=AT, storage=None, **options):
+        return await (storage or self.shown).put(at, Body(chunks(data), len(data)), WriteOptions(**options))
+
+    async def keys(self):
+        page = await self.storage.list_objects("media", ListQuery())
+        return {info.key for info in page.objects}
+
+    async def read(self, at):
+        async with self.storage.get(at) as download:
+            return await bytes_of(download)
+
+    async def until(self, keys, fresh=None):
+        """Wait until there are just these keys, and variants of this state of the original."""
+        async with asyncio.timeout(PATIENCE_S):
+            while await self.keys() != keys or not await self._are_of(fresh):  # noqa: ASYNC110  a storage tells nobody
+                await asyncio.sleep(0.01)
+
+    async def _are_of(self, etag):
+        if etag is None:
+            return True
+        infos = [await self.storage.head(at) for at in (SMALL, WEBP)]
+        return {info.metadata["gw-source-etag"] for info in infos} == {etag}
+
+
+@asynccontextmanager
+async def bench_of(folder, storage=None, **said):
+    if storage is None:
+        storage = Failing(Memory())
+        await storage.create_bucket("media", {})
+    async with imaged(config_of(folder, **said), storage, 0, Sharing()) as shown:
+        yield Bench(storage, shown)
+
+
+async def chunks(data):
+    for start in range(0, len(data), 1000):
+        yield data[start : start + 1000]
+
+
+@pytest.fixture(params=["sync", "async"])
+async def bench(request, tmp_path):
+    async with bench_of(tmp_path, mode=request.param) as bench:
+        bench.mode = request.param
+        yield bench
+
+
+@pytest.fixture
+async def sync(tmp_path):
+    async with bench_of(tmp_path, mode="sync") as bench:
+        yield bench
+
+
+async def test_the_original_is_as_it_came_and_its_variants_tell_of_it(bench):
+    data = jpeg()
+    info = await bench.put(data, headers={"content-type": "image/jpeg", "cache-control": "max-age=9"})
+    assert info.images == ("done" if bench.mode == "sync" else "pending")
+    await bench.until(BOTH)
+    assert await bench.read(AT) == data
+    small = await bench.storage.head(SMALL)
+    assert small.headers == {"content-type": "image/jpeg", "cache-control": "max-age=9"}
+    assert small.metadata["gw-source"] == "in/x.jpg"
+    assert small.metadata["gw-source-etag"] == info.etag
+    assert (await bench.storage.head(WEBP)).headers["content-type"] == "image/webp"
+
+
+async def test_newer_bytes_have_newer_variants(bench):
+    await bench.put(jpeg())
+    await bench.until(BOTH)
+    info = await bench.put(png())
+    await bench.until(BOTH, fresh=info.etag)
+
+
+async def test_variants_go_with_the_original_and_nothing_else_does(bench):
+    await bench.put(jpeg())
+    await bench.put(jpeg(), Address("media", "in/y.jpg"))
+    await bench.put(b"mine", Address("media", "out/small/mine.jpg"))
+    await bench.until(BOTH | {"in/y.jpg", "out/small/y.jpg", "out/webp/y.webp", "out/small/mine.jpg"})
+    await bench.shown.delete(AT)
+    await bench.until({"in/y.jpg", "out/small/y.jpg", "out/webp/y.webp", "out/small/mine.jpg"})
+
+
+async def test_variants_of_an_image_that_is_none_any_more_go(bench):
+    await bench.put(jpeg())
+    await bench.until(BOTH)
+    info = await bench.put(b"something else")
+    assert info.images == ("skipped" if bench.mode == "sync" else "pending")
+    await bench.until({"in/x.jpg"})
+
+
+@pytest.mark.parametrize("options", [{"headers": {"content-encoding": "gzip"}}, {"metadata": marks("in/a", "e", "s")}])
+async def test_nothing_is_made_of_what_is_encoded_or_a_variant_itself(bench, options):
+    await bench.put(jpeg())
+    await bench.until(BOTH)
+    assert (await bench.put(jpeg(), **options)).images == "skipped"
+    await bench.until({"in/x.jpg"})
+    async with asyncio.timeout(PATIENCE_S):
+        while await bench.shown._making.queue.waiting() != (0, 0, 0, 0, 0):  # noqa: ASYNC110  a database tells nobody
+            await asyncio.sleep(0.05)
+
+
+async def test_an_object_of_somebody_else_is_never_written_over(sync):
+    await sync.put(b"mine", SMALL)
+    assert (await sync.put(jpeg())).images == "partial"
+    assert await sync.read(SMALL) == b"mine"
+    await sync.shown.delete(AT)
+    assert await sync.keys() == {"out/small/x.jpg"}
+
+
+async def test_of_two_images_with_one_variant_the_first_keeps_it(sync):
+    await sync.put(jpeg())
+    other = Address("media", "in/x.png")
+    assert (await sync.put(png(), other)).images == "partial"  # in/x.jpg has out/webp/x.webp
+    assert (await sync.storage.head(WEBP)).metadata["gw-source"] == "in/x.jpg"
+    await sync.shown.delete(other)
+    assert await sync.keys() == BOTH
+
+
+async def test_an_object_that_comes_up_meanwhile_is_not_written_over(sync):
+    async def come(at):
+        if at == SMALL:
+            sync.storage.before_put = None
+            await sync.storage.inner.put(SMALL, Body(chunks(b"mine"), 4))
+
+    sync.storage.before_put = come
+    assert (await sync.put(jpeg())).images == "partial"
+    assert await sync.read(SMALL) == b"mine"
+
+
+async def test_an_original_that_changes_meanwhile_has_the_variants_of_the_newest(sync):
+    async def come(at):
+        if at == SMALL:
+            sync.storage.before_put = None
+            await sync.storage.inner.put(AT, Body(chunks(newest), len(newest)))
+
+    newest = png()
+    sync.storage.before_put = come
+    await sync.put(jpeg())
+    await sync.until(BOTH, fresh=(await sync.storage.head(AT)).etag)
+
+
+async def test_an_original_that_goes_meanwhile_leaves_no_variant(sync):
+    async def go(at):
+        if at == SMALL:
+            sync.storage.before_put = None
+            await sync.storage.inner.delete(AT)
+
+    sync.storage.before_put = go
+    await sync.put(jpeg())
+    await sync.until(set())
+
+
+async def test_a_storage_without_conditions_has_variants_too(sync):
+    sync.storage.knows_conditions = False
+    assert (await sync.put(jpeg())).images == "done"
+    assert (await sync.put(png())).images == "done"
+    await sync.put(b"mine", SMALL)
+    await sync.shown.delete(AT)
+    assert await sync.keys() == {"out/small/x.jpg"}
+
+
+async def test_what_is_uploaded_in_parts_or_copied_has_variants(bench):
+    upload = await bench.shown.create_upload(AT)
+    data = jpeg()
+    part = await bench.shown.put_part(upload, 1, Body(chunks(data), len(data)))
+    await bench.shown.complete_upload(upload, [part], Completion())
+    await bench.until(BOTH)
+    info = await bench.storage.head(AT)
+    await bench.shown.copy(AT, Address("media", "in/y.jpg"), WriteOptions(), info.etag)
+    await bench.until(BOTH | {"in/y.jpg", "out/small/y.jpg", "out/webp/y.webp"})
+
+
+async def test_a_variant_that_is_copied_has_no_variants_of_its_own(sync):
+    await sync.put(jpeg())
+    info = await sync.storage.head(SMALL)
+    copied = await sync.shown.copy(SMALL, Address("media", "in/y.jpg"), WriteOptions(metadata=info.metadata), info.etag)
+    assert copied.images == "skipped"
+    assert await sync.keys() == BOTH | {"in/y.jpg"}
+
+
+async def test_a_write_that_is_refused_leaves_the_variants_alone(sync):
+    await sync.put(jpeg())
+    writes = len(sync.storage.writes)
+    with pytest.raises(PreconditionFailed):
+        await sync.put(png(), conditions=Conditions(if_none_match=("*",)))
+    assert len(sync.storage.writes) == writes
+    assert await sync.keys() == BOTH
+
+
+async def test_a_variant_that_cannot_be_stored_is_stored_when_it_can(sync):
+    sync.storage.failures["put", SMALL.key] = ServiceUnavailable()
+    assert (await sync.put(jpeg())).images == "partial"
+    sync.storage.failures.clear()
+    await sync.until(BOTH)
+
+
+async def test_a_variant_that_cannot_be_stored_fails_the_write_where_that_is_wanted(tmp_path):
+    async with bench_of(tmp_path, mode="sync", on_error="fail") as bench:
+        bench.storage.failures["put", SMALL.key] = ServiceUnavailable()
+        with pytest.raises(InternalError):
+            await bench.put(jpeg())
+        assert await bench.read(AT) == jpeg()
+        bench.storage.failures.clear()
+        assert (await bench.put(jpeg())).images == "done"
+
+
+async def test_variants_that_cannot_be_deleted_are_deleted_when_they_can(sync):
+    await sync.put(jpeg())
+    sync.storage.failures["head", SMALL.key] = ServiceUnavailable()
+    await sync.shown.delete(AT)
+    assert SMALL.key in await sync.keys()
+    sync.storage.failures.clear()
+    await sync.until(set())
+
+
+async def test_a_write_whose_answer_is_lost_is_looked_at_in_the_end(tmp_path):
+    async with bench_of(tmp_path) as bench:
+        bench.storage.failures["answer", AT.key] = InternalError()
+        with pytest.raises(InternalError):
+            await bench.put(jpeg())
+        assert await bench.keys() == {"in/x.jpg"}
+        queue = bench.shown._making.queue
+        assert (await queue.waiting()).writing == 1
+        await queue._store.run(lambda tx: tx.connection.exec_driver_sql("UPDATE image_intent SET due = due - 9999"))
+        await queue.sweep()
+        queue.news.set()
+        await bench.until(BOTH)
+
+
+async def test_nothing_is_written_that_could_be_forgotten(tmp_path):
+    """Where the state does not answer, the variants could be lost: so the write is refused before it is done."""
+    async with bench_of(tmp_path) as bench:
+
+        async def down(_):
+            raise ServiceUnavailable
+
+        bench.shown._making.queue._store.run = down
+        with pytest.raises(ServiceUnavailable):
+            await bench.put(jpeg())
+        assert await bench.keys() == set()
+        del bench.shown._making.queue._store.run
+
+
+async def test_what_waits_is_done_by_who_comes_next(tmp_path):
+    storage = Failing(Memory())
+    await storage.create_bucket("media", {})
+    storage.failures["put", SMALL.key] = ServiceUnavailable()
+    async with bench_of(tmp_path, storage) as bench:
+        await bench.put(jpeg())
+        await bench.until({"in/x.jpg", "out/webp/x.webp"})
+    storage.failures.clear()
+    async with bench_of(tmp_path, storage) as bench:
+        await bench.until(BOTH)
+
+
+async def test_what_is_no_image_is_refused_before_it_is_stored(tmp_path):
+    async with bench_of(tmp_path, on_invalid="reject", limits={"max_bytes": 20_000}) as bench:
+        with pytest.raises(InvalidArgument, match="not_an_image"):
+            await bench.put(b"no image")
+        with pytest.raises(InvalidArgument, match="broken"):
+            await bench.put(jpeg()[:-500])
+        with pytest.raises(InvalidArgument, match="wrong_type"):
+            await bench.put(jpeg(), headers={"content-type": "image/png"})
+        with pytest.raises(EntityTooLarge):
+            await bench.put(b"x" * 20_001)
+        with pytest.raises(EntityTooLarge):
+            await bench.shown.put(AT, Body(chunks(b"x" * 20_001), None))
+        assert await bench.keys() == set()
+        assert (await bench.put(jpeg())).images == "pending"
+        await bench.until(BOTH)
+        assert await bench.read(AT) == jpeg()
+
+
+async def test_an_upload_that_breaks_off_is_stored_nowhere(tmp_path):
+    async def broken():
+        yield b"x" * 100
+        raise ServiceUnavailable
+
+    for said in ({"on_invalid": "reject"}, {"mode": "sync"}, {}):
+        folder = tmp_path / "-".join(said.values()) / "f"
+        folder.mkdir(parents=True)
+        async with bench_of(folder, **said) as bench:
+            with pytest.raises(ServiceUnavailable):
+                await bench.shown.put(AT, Body(broken(), 200))
+            assert await bench.keys() == set()
+            await bench.shown._making.queue.drained()
+            assert (await bench.shown._making.queue.waiting()).writing == 0
+
+
+async def test_who_comes_when_too_many_wait_is_told_to_come_later(tmp_path):
+    async with bench_of(tmp_path, mode="sync", top={"queue": {"max_jobs": 1}}) as bench:
+        bench.shown._waiting = 1
+        with pytest.raises(SlowDown):
+            await bench.put(jpeg())
+        assert await bench.keys() == set()
+        bench.shown._waiting = 0
+        assert (await bench.put(jpeg())).images == "done"
+        assert bench.shown._waiting == 0
+
+
+async def test_variants_may_be_read_by_whom_the_original_may(sync):
+    await sync.put(jpeg(), labels={"acl": "public-read"})
+    assert (await sync.storage.head(SMALL)).labels == {"acl": "public-read"}
+    await sync.shown.annotate(AT, {"acl": "private"})
+    assert (await sync.storage.head(SMALL)).labels == {"acl": "private"}
+
+
+async def test_variants_tell_what_was_to_be_extracted(tmp_path):
+    rule = {**RULE, "extract": ["width", "height", "format"]}
+    async with bench_of(tmp_path, rules=[rule], mode="sync") as bench:
+        await bench.put(gif(), Address("media", "in/x.gif"))
+        metadata = (await bench.storage.head(Address("media", "out/small/x.png"))).metadata
+        assert {name: metadata[name] for name in ("gw-width", "gw-height", "gw-format")} == {
+            "gw-width": "120",
+            "gw-height": "80",
+            "gw-format": "gif",
+        }
+
+
+async def test_another_watermark_makes_another_variant(tmp_path):
+    logo = Address("media", "logo.png")
+    rule = {**RULE, "variants": {"small": {"width": 20, "watermark": {"image": "logo.png"}}}}
+    async with bench_of(tmp_path, rules=[rule], mode="sync") as bench:
+        assert (await bench.put(jpeg())).images == "skipped"  # the watermark is not there
+        await bench.put(png(8, 8), logo)
+        assert (await bench.put(jpeg())).images == "done"
+        before = (await bench.storage.head(SMALL)).metadata["gw-spec"]
+        await bench.put(png(9, 9), logo)
+        assert (await bench.put(jpeg())).images == "done"
+        assert (await bench.storage.head(SMALL)).metadata["gw-spec"] != before
+
+
+async def test_variants_that_are_there_are_not_made_again(sync):
+    await sync.put(jpeg())
+    writes = len(sync.storage.writes)
+    result = await sync.shown._making.keeper.keep(AT)
+    assert (result.made, result.kept) == (0, 2)
+    assert len(sync.storage.writes) == writes
+
+
+async def test_a_key_of_any_length_has_variants_that_know_it(sync):
+    key = "in/" + "ü" * 505 + ".j"
+    info = await sync.put(jpeg(), Address("media", key))
+    assert info.images == "done"
+    await sync.shown.delete(Address("media", key))
+    assert await sync.keys() == set()
+
+
+async def test_nothing_is_left_on_the_disk(sync, tmp_path):
+    await sync.put(jpeg())
+    [folder] = (tmp_path / "images").iterdir()
+    assert list(folder.iterdir()) == []
+
+
+async def test_a_stale_answer_is_no_reason_to_change_anything(sync):
+    await sync.put(jpeg())
+    inner = sync.storage.head
+
+    async def stale(at, options=None):
+        return replace(await inner(at), stale=True)
+
+    sync.storage.head = stale
+    with pytest.raises(ServiceUnavailable):
+        await sync.shown._making.keeper.keep(AT)
+    assert await sync.keys() == BOTH
+    del sync.storage.head
