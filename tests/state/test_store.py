@@ -168,3 +168,11 @@ async def test_who_opens_it_at_the_same_time_finds_the_same_tables(kind, tmp_pat
     assert max(await asyncio.gather(*(use(f"{number}") for number in range(5)))) <= 5
     async with open_store(url) as store:
         assert await store.read(count) == 5
+
+
+async def test_numbers_can_be_raised_and_never_go_back(store):
+    [first] = await store.run(lambda tx: tx.gens(1))
+    assert await store.run(lambda tx: tx.outrun(0)) >= first
+    assert await store.run(lambda tx: tx.outrun(first + 1000)) == first + 1000
+    assert await store.run(lambda tx: tx.outrun(first)) == first + 1000
+    assert await store.run(lambda tx: list(tx.gens(2))) == [first + 1001, first + 1002]
