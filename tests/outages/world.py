@@ -33,6 +33,7 @@ ACCOUNT = {"access_key": "FARKEY", "secret_key": "far-secret-key"}
 BUCKET = "media"
 PLACES = ("primary", "fallback", "mirror")
 MODES = ("NORMAL", "FAILOVER", "HEALING", "RECONCILE")
+NOTHING: Mapping[str, str] = MappingProxyType({})
 NOWHERE: Mapping[str, Behind] = MappingProxyType({})
 LEFTOVERS = ("key_state", "task", "op", "trash")  # the tables that are empty when all is where it belongs
 HASTE = {"down_after": "0.5s", "up_after": "0.5s", "hold": "0.5s"}
@@ -211,6 +212,8 @@ def outages(  # noqa: PLR0913  what can be different in a world
     states: Sequence[str] = (),
     before: Mapping[str, bytes] | None = None,
     elsewhere: Mapping[str, Behind] = NOWHERE,
+    program: Sequence[str] = HASTY,
+    environment: Mapping[str, str] = NOTHING,
     timeout: str = "5s",
     **replication: str,
 ) -> Iterator[World]:
@@ -241,7 +244,8 @@ def outages(  # noqa: PLR0913  what can be different in a world
                     "backends": {place: _backend(way, timeout, elsewhere.get(place)) for place, way in own.items()},
                     "buckets": routes,
                 },
-                program=HASTY,
+                environment=environment,
+                program=program,
             )
             for number, own in enumerate(ways)
         ]
