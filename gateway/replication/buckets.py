@@ -149,7 +149,7 @@ def fade(tx: Transaction, scope: Scope, buckets: Sequence[str]) -> None:
 def make(tx: Transaction, scope: Scope, bucket: str, labels: Mapping[str, str]) -> None:
     """Make a bucket. Raises: BucketAlreadyExists, also if it may exist; ServiceUnavailable."""
     tx.lock_route(scope.route, shared=True)
-    if modes.fence(tx, scope) is not Mode.FAILOVER:
+    if modes.fence(tx, scope).mode is not Mode.FAILOVER:
         raise ServiceUnavailable("The primary takes writes by now.")
     if not is_complete(tx, scope):
         raise ServiceUnavailable("It is not known which buckets there are.")

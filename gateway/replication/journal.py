@@ -38,7 +38,6 @@ from gateway.replication.records import (
     Dirty,
     Healing,
     Kind,
-    Known,
     Lag,
     Look,
     Mode,
@@ -47,10 +46,12 @@ from gateway.replication.records import (
     Replica,
     RouteState,
     Row,
+    Seen,
     Standing,
     Timing,
     Trash,
     Turn,
+    Unset,
     Vote,
     new_id,
     staged_key,
@@ -185,7 +186,7 @@ class Journal:
         op: Op,
         info: ObjectInfo,
         conditions: Conditions = ANY_STATE,
-        known: Known = UNSET,
+        known: Seen | Unset = UNSET,
         *,
         upload: str = "",
         gen: int | None = None,
@@ -203,7 +204,7 @@ class Journal:
         return row
 
     async def bury(
-        self, ats: Sequence[Address], conditions: Conditions = ANY_STATE, known: Known = UNSET
+        self, ats: Sequence[Address], conditions: Conditions = ANY_STATE, known: Seen | Unset = UNSET
     ) -> Sequence[Row]:
         """Make absence the newest state of keys, all or none, and return it. Raises as `commit` does."""
         return await self._run(rows.bury, ats, Terms(conditions, known)) if ats else ()

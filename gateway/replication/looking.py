@@ -37,6 +37,7 @@ _LOOK: Final = Prepared(
         ROUTES.c.mode,
         ROUTES.c.previous,
         ROUTES.c.effective,
+        ROUTES.c.epoch,
         clock().label("now"),
         _WRITES.label("writes"),
         _TASKS.label("lacking"),
@@ -63,7 +64,7 @@ def look(tx: Transaction, scope: Scope, at: Address) -> Look | None:
     tx.told(found.now)
     mode = Mode(found.mode if found.effective <= tx.now else found.previous)
     row = to_row(found) if found.gen is not None else None
-    return Look(mode, row, _dirty(scope, found), _presence(found))
+    return Look(mode, row, _dirty(scope, found), _presence(found), found.epoch)
 
 
 def is_known(tx: Transaction, scope: Scope, bucket: str) -> bool:

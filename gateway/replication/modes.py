@@ -103,12 +103,12 @@ def state(tx: Transaction, scope: Scope) -> RouteState:
     return RouteState(phase.holds(tx.now), phase.epoch, since, reason, phase.pinned)
 
 
-def fence(tx: Transaction, scope: Scope) -> Mode:
-    """Return the mode, which lets the fallback hold the newest state. Raises: ServiceUnavailable if it does not."""
+def fence(tx: Transaction, scope: Scope) -> Phase:
+    """Return the phase, whose mode lets the fallback hold the newest state. Raises: ServiceUnavailable, if not."""
     phase = phase_of(tx, scope)
     if not scope.rules.is_open(phase.mode, phase.effective, tx.now):
         raise ServiceUnavailable("The primary takes writes by now.")
-    return phase.mode
+    return phase
 
 
 def _renew(tx: Transaction, scope: Scope, vote: Vote) -> None:

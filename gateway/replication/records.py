@@ -131,6 +131,7 @@ class Look(NamedTuple):
     row: Row | None
     dirty: frozenset[str]
     presence: Presence = Presence.UNSURE
+    epoch: int = 0  # how often the mode was changed
 
     @property
     def is_new(self) -> bool:
@@ -299,6 +300,14 @@ UNSET: Final = Unset.UNSET
 
 Known = ObjectInfo | None | Unset
 """What a clean mirror holds of a key: None is absence, UNSET that nobody knows."""
+
+
+class Seen(NamedTuple):
+    """What a clean mirror held of a key, and in which epoch: in another one the primary may have taken writes since."""
+
+    info: ObjectInfo | None
+    epoch: int
+
 
 Targets = Sequence[str]
 Lags = Mapping[str, Lag]

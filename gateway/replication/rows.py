@@ -16,13 +16,14 @@ from gateway.replication.records import (
     Claim,
     Healing,
     Kind,
-    Known,
     Mode,
     Op,
     Outcome,
     Presence,
     Row,
+    Seen,
     Trash,
+    Unset,
     new_id,
 )
 from gateway.replication.scope import Scope, at_key
@@ -45,7 +46,7 @@ class Terms(NamedTuple):
     """On what a new state depends: conditions, what they are about where there is no row, an open upload, a row."""
 
     conditions: Conditions
-    known: Known
+    known: Seen | Unset
     upload: str = ""
     gen: int | None = None
 
@@ -203,8 +204,12 @@ def unhealed(tx: Transaction, scope: Scope) -> Healing:
 class _Ground(NamedTuple):
     """What is certain of a key until the end of a transaction."""
 
-    mode: Mode
+    phase: modes.Phase
     presence: Presence
+
+    def still_is(self, seen: Seen) -> bool:
+        """Say whether what was seen of a key without a row holds: since then the primary has taken no write."""
+        return self.phase.mode is Mode.FAILOVER and seen.epoch == self.phase.epoch
 
 
 def _enter(tx: Transaction, scope: Scope, ats: Sequence[Address]) -> _Ground:
@@ -226,10 +231,10 @@ def _decide(at: Address, old: Row | None, ground: _Ground, terms: Terms) -> None
         terms.conditions.check_write(at.key, old.info)
     elif ground.presence.is_new:
         terms.conditions.check_write(at.key, None)
-    elif terms.known is UNSET or ground.mode is not Mode.FAILOVER:  # the primary may have changed what is known
-        raise ServiceUnavailable("It is not known what the object is by now.")
+    elif isinstance(terms.known, Seen) and ground.still_is(terms.known):
+        terms.conditions.check_write(at.key, terms.known.info)
     else:
-        terms.conditions.check_write(at.key, terms.known)
+        raise ServiceUnavailable("It is not known what the object is by now.")
 
 
 def put(tx: Transaction, scope: Scope, row: Row, old: Row | None) -> Row:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from gateway.checksums import Checksum
 from gateway.replication.journal import Journal
-from gateway.replication.records import Kind, Mode, Timing, Vote
+from gateway.replication.records import Kind, Mode, Seen, Timing, Vote
 from gateway.storage import Address, ObjectInfo, Part
 
 TIMING = Timing(backoff=1.0)
@@ -46,6 +46,11 @@ async def committed(here, at=KEY, **options):
     """Write an object to the fallback."""
     op = await here.begin(at, Kind.PUT, on_fallback=True)
     return await here.commit(op, info(at.key), **options)
+
+
+async def seen(here, held):
+    """Say what a clean mirror holds."""
+    return Seen(held, (await here.look(KEY)).epoch)
 
 
 async def settled(here, *settlements):

@@ -7,7 +7,18 @@ from gateway.conditions import Conditions
 from gateway.errors import ConditionalRequestConflict, NoSuchKey, PreconditionFailed, ServiceUnavailable
 from gateway.replication.records import UNSET, Kind, Mode, Outcome, Trash
 from gateway.storage import Address
-from tests.replication.given import AGES, KEY, NOTHING, TIMING, committed, failed_over, info, journal, settled
+from tests.replication.given import (
+    AGES,
+    KEY,
+    NOTHING,
+    TIMING,
+    committed,
+    failed_over,
+    info,
+    journal,
+    seen,
+    settled,
+)
 
 HOLD = TIMING.hold
 ETAG = info().etag
@@ -122,7 +133,7 @@ async def test_conditions_are_decided_by_the_row_or_else_by_what_is_known(store,
     if not known:
         await committed(here)
     op = await here.begin(KEY, Kind.PUT, on_fallback=True)
-    commit = here.commit(op, info(), conditions, info() if known else UNSET)
+    commit = here.commit(op, info(), conditions, await seen(here, info()) if known else UNSET)
     if error is None:
         assert await commit == (await here.look(KEY)).row
     else:
@@ -132,7 +143,7 @@ async def test_conditions_are_decided_by_the_row_or_else_by_what_is_known(store,
 
 async def test_a_match_where_nothing_is_says_so(store):
     here = await failed_over(store)
-    for known in (None, UNSET):
+    for known in (await seen(here, None), UNSET):
         if known is UNSET:
             await here.bury([KEY])
         with pytest.raises(NoSuchKey):
@@ -149,7 +160,18 @@ async def test_conditions_about_what_was_known_are_refused_while_the_primary_tak
     here = await failed_over(store)
     await here.turn(Mode.HEALING, "a test")
     with pytest.raises(ServiceUnavailable):
-        await here.bury([KEY], Conditions(if_match=["*"]), info())
+        await here.bury([KEY], Conditions(if_match=["*"]), await seen(here, info()))
+
+
+async def test_conditions_about_what_was_known_are_refused_after_the_primary_has_taken_writes(store):
+    here = await failed_over(store)
+    known = await seen(here, info())
+    for mode in (Mode.HEALING, Mode.FAILOVER):
+        await here.turn(mode, "a test")
+        store.later(TIMING.lease + TIMING.drift)
+    op = await here.begin(KEY, Kind.PUT, on_fallback=True)
+    with pytest.raises(ServiceUnavailable):
+        await here.commit(op, info(), Conditions(if_match=[ETAG]), known)
 
 
 async def test_a_row_that_came_up_meanwhile_conflicts_with_what_was_known(store):
@@ -157,7 +179,7 @@ async def test_a_row_that_came_up_meanwhile_conflicts_with_what_was_known(store)
     await committed(here)
     op = await here.begin(KEY, Kind.PUT, on_fallback=True)
     with pytest.raises(ConditionalRequestConflict):
-        await here.commit(op, info(), Conditions(if_match=[ETAG]), info())
+        await here.commit(op, info(), Conditions(if_match=[ETAG]), await seen(here, info()))
     await settled(here, (op, Outcome.REFUSED))
     store.later(HOLD + 1)
     assert await here.sweep() == [Trash("disk", Address(KEY.bucket, op.staged))]
@@ -167,7 +189,8 @@ async def test_of_writers_who_want_a_new_key_one_gets_it(store):
     here = await failed_over(store)
     ops = [await here.begin(KEY, Kind.PUT, on_fallback=True) for _ in range(8)]
     anew = Conditions(if_none_match=["*"])
-    ends = await asyncio.gather(*(here.commit(op, info(), anew, None) for op in ops), return_exceptions=True)
+    nothing = await seen(here, None)
+    ends = await asyncio.gather(*(here.commit(op, info(), anew, nothing) for op in ops), return_exceptions=True)
     assert sum(not isinstance(end, Exception) for end in ends) == 1
     assert all(isinstance(end, ConditionalRequestConflict) for end in ends if isinstance(end, Exception))
 

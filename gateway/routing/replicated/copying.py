@@ -7,7 +7,7 @@ from dataclasses import replace
 from gateway.backends.assembly import check_labels
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import ConditionalRequestConflict, NoSuchKey, PreconditionFailed, ServiceUnavailable
-from gateway.replication.records import Kind, Look, Op, Row
+from gateway.replication.records import Kind, Look, Op, Row, Seen
 from gateway.routing.replicated.answers import not_current
 from gateway.routing.replicated.reading import ROUNDS
 from gateway.routing.replicated.writing import Gate, Stage, Writing
@@ -78,7 +78,7 @@ class Copying(Writing):
             seen = Conditions(if_match=(info.etag,))
             if look.row:
                 return await self.journal.commit(op, info, seen, gen=look.row.gen)
-            return await self.journal.commit(op, info, seen, info)
+            return await self.journal.commit(op, info, seen, Seen(info, look.epoch))
 
         op = await self._begin_staging(at, look)
         await self._make_current(op, stage, commit)

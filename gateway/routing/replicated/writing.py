@@ -23,7 +23,7 @@ from gateway.errors import (
 from gateway.replication.echo import Entry
 from gateway.replication.making import have
 from gateway.replication.outcome import Fenced, name_of, outcome_of
-from gateway.replication.records import UNSET, Kind, Known, Look, Mode, Op, Outcome, Row
+from gateway.replication.records import UNSET, Kind, Look, Mode, Op, Outcome, Row, Seen, Unset
 from gateway.routing.replicated.answers import failed, not_current, refused, unavailable, unknown
 from gateway.routing.replicated.places import Copy
 from gateway.routing.replicated.reading import Reading
@@ -203,7 +203,9 @@ class Writing(Reading):
                 log.warning("write_not_echoed", route=self.name, error=name_of(error))
                 raise unknown() from error
 
-    async def _commit(self, op: Op, conditions: Conditions, known: Known, info: ObjectInfo, *, upload: str = "") -> Row:
+    async def _commit(
+        self, op: Op, conditions: Conditions, known: Seen | Unset, info: ObjectInfo, *, upload: str = ""
+    ) -> Row:
         try:
             return await self.journal.commit(op, info, conditions, known, upload=upload)
         except ConditionalRequestConflict:  # a row came up: now that decides
@@ -230,13 +232,13 @@ class Writing(Reading):
             for row in rows:
                 await self.echo.note_if_possible(Entry(row))
 
-    async def _bury_once(self, at: Address, conditions: Conditions, known: Known) -> Sequence[Row]:
+    async def _bury_once(self, at: Address, conditions: Conditions, known: Seen | Unset) -> Sequence[Row]:
         try:
             return await self.journal.bury([at], conditions, known)
         except ConditionalRequestConflict:  # a row came up: now that decides
             return await self.journal.bury([at], conditions, UNSET)
 
-    async def _known(self, at: Address, look: Look, conditions: Conditions) -> Known:
+    async def _known(self, at: Address, look: Look, conditions: Conditions) -> Seen | Unset:
         """Return what a clean mirror holds, if the conditions are about that, having checked them already.
 
         Raises: PreconditionFailed, NoSuchKey; ServiceUnavailable, if nobody knows.
@@ -251,7 +253,7 @@ class Writing(Reading):
             return UNSET
         held = await self._held(at, look)
         conditions.check_write(at.key, held)
-        return held
+        return Seen(held, look.epoch)
 
     async def _held(self, at: Address, look: Look) -> ObjectInfo | None:
         for name in self.clean(look):
