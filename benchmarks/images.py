@@ -192,7 +192,12 @@ def _puts(photo: Path, folder: Path, rounds: int, count: int) -> Rows:
         gateways = {}
         for number, (name, said) in enumerate(configurations.items()):
             images = {"images": {"rules": [said]}} if said else {}
-            extra = {"images": {"timeout": "120s"}, "buckets": {"photos": {"backend": "disk", **images}}}
+            state = f"sqlite:///{folder}/{number}.db"
+            extra = {
+                "state": state,
+                "images": {"timeout": "120s"},
+                "buckets": {"photos": {"backend": "disk", **images}},
+            }
             gateways[name] = stack.enter_context(running(GatewayProcess(folder / str(number), extra=extra)))
             gateways[name].client().create_bucket(Bucket="photos")
         for turn in range(rounds + 1):
