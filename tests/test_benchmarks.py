@@ -28,6 +28,7 @@ def test_the_benchmark_measures_both_servers_and_writes_its_page(tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_benchmark_of_images_measures_all_that_its_page_tells():
     command = [sys.executable, "-m", "benchmarks.images", "--quick"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -46,7 +46,8 @@ def main() -> None:
 def make(scratch: Path, folder: Path) -> None:
     """Upload what is drawn here, and keep what the gateway makes of it."""
     buckets = {"pictures": {"backend": "disk", "images": {"rules": RULES}}}
-    with running(GatewayProcess(scratch, extra={"buckets": buckets})) as gateway:
+    extra = {"state": f"sqlite:///{scratch}/state.db", "images": {"timeout": "60s"}, "buckets": buckets}
+    with running(GatewayProcess(scratch, extra=extra)) as gateway:
         client = gateway.client()
         client.create_bucket(Bucket="pictures")
         lake = _jpeg(landscape())
