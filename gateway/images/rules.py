@@ -124,7 +124,7 @@ class Key:
                 raise ValueError(f"{found[0]} is written {{{found[1]}}} here")
 
     def fill(self, source: str, variant: Variant) -> str | None:
-        """Return the key of a variant of the image at `source`, None where it can have none."""
+        """Return the key of a variant of the image at `source`, None where it can have none; a folder is no key."""
         captured = self._match.captures(source)
         if captured is None:
             return None
@@ -142,7 +142,8 @@ class Key:
         template = self.template if values["ext"] else self.template.replace(".{ext}", "")
         template = template if folder else template.replace("{dir}/", "")
         key = _PLACEHOLDER.sub(lambda found: values[found[1] + (found[2] or "")], template)
-        return key if key and len(key.encode()) <= KEY_LIMIT and not key.startswith(PRIVATE) else None
+        is_key = key and not key.endswith("/") and not key.startswith(PRIVATE)
+        return key if is_key and len(key.encode()) <= KEY_LIMIT else None
 
     def languages(self, variant: Variant | None) -> Iterator[Sequence[Token]]:
         """Yield what the keys of a variant may be made of; without one, those of any that this may ever have had."""
@@ -155,7 +156,7 @@ class Key:
             known["ext"] = [*extension_of(variant, extension or "")] if ends else [Wild.SEGMENT]
         templates = {self.template} if ends else {self.template, self.template.replace(".{ext}", "")}
         if "/" not in self._match.template:
-            templates |= {template.replace("{dir}/", "") for template in templates}
+            templates |= {template.replace("{dir}/", "").replace("{dir}", "") for template in templates}
         captured = {name: [wild] for name, wild in self._match.names.items()}
         for template in sorted(templates):
             yield [token for token, _ in _tokens(template, lambda name: known.get(name) or captured[name])]
