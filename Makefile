@@ -27,8 +27,9 @@ test: setup  ## run the tests
 	$(BIN)/pytest -n auto $(ARGS)
 
 .PHONY: fuzz
-fuzz: setup  ## attack a gateway for some minutes (FUZZ_EXAMPLES=n tries each attack n times)
+fuzz: setup  ## attack a gateway for some minutes, and look for examples that break a promise (FUZZ_EXAMPLES=n of each)
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/pytest --timeout 3600 tests/fuzz $(ARGS)
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/pytest --timeout 3600 -m hypothesis --ignore tests/fuzz $(ARGS)
 
 .PHONY: simulate
 simulate: setup  ## run many schedules of failures in virtual time (SIMULATION_SCHEDULES=n of each kind)

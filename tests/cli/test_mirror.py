@@ -1,17 +1,15 @@
 """`gateway mirror` and `gateway failover` as people and programs run them, beside a gateway that serves."""
 
 import json
-import time
 import urllib.request
 
 import pytest
-import structlog
 from botocore.exceptions import ClientError
 from click.testing import CliRunner
 
 from gateway.cli import main
 from tests.cli.test_commands import gateway
-from tests.gateway_process import PATIENCE_S, GatewayProcess, running
+from tests.gateway_process import GatewayProcess, running, until
 
 BUCKETS = {
     "media": {"backend": "disk", "fallback": "spare", "mirrors": ["backup"], "failover": "manual"},
@@ -48,15 +46,13 @@ def serving(tmp_path_factory):
 @pytest.fixture
 def run(serving):
     """Run a command in this process: to start one costs a second."""
-    said = structlog.get_config()
 
     def run(*arguments):
         done = CliRunner().invoke(main, [*arguments, "--config", str(serving.folder / "config.yaml")])
         done.returncode = done.exit_code
         return done
 
-    yield run
-    structlog.configure(**said)
+    return run
 
 
 @pytest.fixture
@@ -76,14 +72,6 @@ def status(run, bucket="media"):
 def is_in_step(told):
     mirror = told["mirrors"][0]
     return (told["mode"], mirror["baseline"], mirror["pending"]) == ("NORMAL", "complete", 0)
-
-
-def until(found):
-    deadline = time.monotonic() + PATIENCE_S
-    while not (answer := found()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return answer
 
 
 def lines(done):

@@ -214,5 +214,11 @@ async def _keys(storage):
     return [info.key for info in (await storage.list_objects(BUCKET, ListQuery())).objects]
 
 
-Replication.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None, database=None)
+Replication.TestCase.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=30,
+    deadline=None,
+    database=None,
+    derandomize="MODEL_EXAMPLES" not in os.environ,
+)
 TestReplication = pytest.mark.timeout(3600)(Replication.TestCase)
