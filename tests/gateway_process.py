@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,15 @@ class GatewayProcess:
                 return answer.status == 200
         except (OSError, urllib.error.URLError):
             return False
+
+
+def until(found: Callable[[], Any], patience: float = PATIENCE_S) -> Any:
+    """Return what is found as soon as it is anything."""
+    deadline = time.monotonic() + patience
+    while not (answer := found()):
+        assert time.monotonic() < deadline, "it was waited for in vain"
+        time.sleep(0.05)
+    return answer
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def test_an_outage_is_told_with_all_that_waits():
 def test_programs_are_told_the_same():
     told = _document(CONFIG, "media", known(backup=Target(Replica(Baseline.INVALID), Lag(7, 2048, 65.0, 1))))
     assert (told["mode"], told["since"], told["pinned"]) == ("FAILOVER", 725.0, True)
-    assert told["unhealed"] == {"objects": 1, "tombstones": 2, "bytes": 1536, "oldest": 700.0}
+    assert told["unhealed"] == {"objects": 1, "tombstones": 2, "bytes": 1536, "oldest": 700.0, "buckets": 0}
     (mirror,) = told["mirrors"]
     assert (mirror["baseline"], mirror["pending"], mirror["braked"]) == ("invalid", 7, False)
     assert mirror["dead_keys"] == [{"bucket": "media", "key": "a\nb", "error": "AccessDenied"}]

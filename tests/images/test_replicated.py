@@ -1,15 +1,13 @@
 """Variants are objects as all others: they are mirrored, and made while the primary is down."""
 
 import subprocess
-import time
 
 import pytest
 
-from tests.gateway_process import GATEWAY, GatewayProcess, running
+from tests.gateway_process import GATEWAY, GatewayProcess, running, until
 from tests.images.makers import jpeg, png
 
 RULE = {"match": "in/{path*}", "key": "out/{variant}/{path}", "mode": "sync", "variants": {"small": {"width": 20}}}
-PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -32,13 +30,6 @@ def gateway(tmp_path):
 def fail_over(gateway, *how):
     command = [str(GATEWAY), "failover", "media", *how, "--config", str(gateway.folder / "config.yaml")]
     subprocess.run(command, check=True, capture_output=True)
-
-
-def until(is_so):
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def told(answer):

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.replication.member import Member
-from gateway.replication.records import Mode, Standing
+from gateway.replication.records import Look, Mode, Standing
 from gateway.state.store import StateUnavailable
 from tests.replication.given import DOWN, NOTHING, UP
 from tests.replication.scene import AT, Scene
@@ -133,14 +133,9 @@ async def test_a_lease_that_ran_out_during_the_question_is_over():
     class Slow(Saying):
         async def look(self, at):
             one.time += LASTS
-            return await scene_look
+            return Look(Mode.HEALING, None, frozenset())
 
     one = member(Slow(Standing(Mode.HEALING, 1, LASTS, LASTS)))
-
-    async def clean():
-        return type("Look", (), {"mode": Mode.HEALING, "row": None})
-
-    scene_look = clean()
     await one.beat()
     assert not await one.may_write(AT, one.term)
 
