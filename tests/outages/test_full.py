@@ -54,9 +54,9 @@ def test_a_full_fallback_refuses_what_it_cannot_keep_and_takes_it_when_there_is_
             filler = fill(small)
             for key in ("kept", "old", "new"):
                 assert world.client.put(key, os.urandom(100_000)).was_refused
-            assert world.client.get("kept").body == kept
-            assert world.client.get("old").body == b"old"
-            assert world.client.get("new").status == 404
+            assert world.client.read("kept").body == kept
+            assert world.client.read("old").body == b"old"
+            assert world.client.read("new").status == 404
             assert world.client.delete("old").ok
             filler.unlink()
             eventually(lambda: world.client.put("new", b"new").ok)

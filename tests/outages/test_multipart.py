@@ -50,12 +50,12 @@ def test_an_upload_begun_in_an_outage_is_completed_in_it_or_after_it(world):
     assert all(upload.send(1).ok for upload in (within, after))
     assert within.send(2).ok
     assert within.complete().said["ETag"] == ETAG
-    assert sha256(world.client.get("within").body) == WHOLE
+    assert sha256(world.client.read("within").body) == WHOLE
     world.up()
     world.await_mode("NORMAL")
     assert after.send(2).ok
     assert after.complete().said["ETag"] == ETAG
-    assert sha256(world.client.get("after").body) == WHOLE
+    assert sha256(world.client.read("after").body) == WHOLE
     eventually(lambda: set(world.stored("mirror")) == {"within", "after"})
     assert {world.client.ask("head_object", Key=key).said["ETag"] for key in ("within", "after")} == {ETAG}
     world.check_settled({"within": WHOLE, "after": WHOLE})

@@ -53,13 +53,13 @@ def test_after_a_few_refusals_writes_go_on_without_the_primary_and_are_there_whe
     all_at_once([lambda share=share: write(share) for share in range(4)])
     assert refused
     assert max(refused) < min(accepted)
-    assert {key: world.client.get(key).body for key in bodies} == bodies
+    assert {key: world.client.read(key).body for key in bodies} == bodies
     assert world.client.listing() == set(bodies)
     assert world.stored("primary") == {}
 
     world.up()
     world.check_settled({key: sha256(body) for key, body in bodies.items()})
-    assert {key: world.client.get(key).body for key in list(bodies)[::10]} == {
+    assert {key: world.client.read(key).body for key in list(bodies)[::10]} == {
         key: bodies[key] for key in list(bodies)[::10]
     }
 

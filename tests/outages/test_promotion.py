@@ -44,7 +44,7 @@ def test_a_mirror_takes_the_place_of_a_primary_that_is_lost(world, tmp_path):
     gateway.start()
     eventually(lambda: world.mode() == "NORMAL", lambda: gateway.log[-3000:])
     expected = {"kept": b"before", "replaced": b"during", "new": b"during"}
-    assert {key: client.get(key).body for key in expected} == expected
+    assert {key: client.read(key).body for key in expected} == expected
     assert client.get("deleted").status == 404
     assert client.listing() == set(expected)
     assert set(world.stored("mirror")) == set(expected)

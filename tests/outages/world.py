@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -72,6 +73,17 @@ class Client:
 
     def get(self, key: str) -> Answer:
         return self.ask("get_object", Key=key)
+
+    def read(self, key: str) -> Answer:
+        """Return what is there, or that nothing is: an error, as a loaded machine may cause one, tells neither."""
+        answers: list[Answer] = []
+
+        def is_told() -> bool:
+            answers.append(self.get(key))
+            return 0 < answers[-1].status < HTTPStatus.INTERNAL_SERVER_ERROR
+
+        eventually(is_told, lambda: answers[-1])
+        return answers[-1]
 
     def delete(self, key: str) -> Answer:
         return self.ask("delete_object", Key=key)
