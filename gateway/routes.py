@@ -120,6 +120,7 @@ class _Route:
             echo=self._echo,
             echo_deletes=echoes_deletes(config),
             pace=self._pace,
+            status=bucket.replication_status,
         )
         self.storage = Replicated(name, storages, self._journal, self._member, self._timing)
 

@@ -69,6 +69,7 @@ class ObjectInfo:
     version: str | None = None
     served_by: str = field(default="", compare=False)  # the storage that answered in place of the bucket's own
     stale: bool = field(default=False, compare=False)  # it may lack newer writes, and the bucket's owner allows that
+    replication: str = field(default="", compare=False)  # whether mirrors have this state, in S3's words; "": not told
     images: str = field(default="", compare=False)  # of what was just written: what became of the variants of an image
 
 

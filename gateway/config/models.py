@@ -208,6 +208,7 @@ class Bucket(Elsewhere):
     mirrors: tuple[Annotated[Mirror, BeforeValidator(_named)], ...] = ()
     failover: Literal["auto", "manual"] = "auto"
     stale_reads: bool = False
+    replication_status: bool = False
     read_only: bool = False
     expire_uploads: Seconds | None = Field(None, gt=0)
     public: Literal["read"] | None = None

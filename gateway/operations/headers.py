@@ -176,6 +176,8 @@ def object_headers(info: ObjectInfo, call: Call, checksum: Checksum | None = Non
         headers["x-amz-version-id"] = info.version
     if info.served_by:
         headers["x-gw-served-by"] = info.served_by
+    if info.replication:
+        headers["x-amz-replication-status"] = info.replication
     if info.stale:
         headers["x-gw-stale"] = "true"
     if checksum and wants_checksum(call):

@@ -1,8 +1,9 @@
 """All that decides about a key, in one statement and thus of one moment."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, FromClause, and_, bindparam, func, select
+from sqlalchemy import BindParameter, ColumnElement, FromClause, and_, bindparam, case, func, select
 
 from gateway.replication import buckets
 from gateway.replication.records import Baseline, Look, Mode, Presence
@@ -22,7 +23,12 @@ def _about(table: FromClause) -> ColumnElement[bool]:
 
 
 _WRITES = select(func.count()).select_from(OPS).where(_about(OPS), ~OPS.c.on_fallback).scalar_subquery()
-_TASKS = select(func.aggregate_strings(TASKS.c.target, "\n")).where(_about(TASKS)).scalar_subquery()
+_GIVEN_UP: Final = "!"  # stands before a target's name
+_TASKS = (
+    select(func.aggregate_strings(case((TASKS.c.dead, _GIVEN_UP + TASKS.c.target), else_=TASKS.c.target), "\n"))
+    .where(_about(TASKS))
+    .scalar_subquery()
+)
 _COMPLETE = (
     select(func.aggregate_strings(REPLICAS.c.target, "\n"))
     .where(REPLICAS.c.route == _ROUTE, REPLICAS.c.baseline == Baseline.COMPLETE.value)
@@ -64,7 +70,9 @@ def look(tx: Transaction, scope: Scope, at: Address) -> Look | None:
     tx.told(found.now)
     mode = Mode(found.mode if found.effective <= tx.now else found.previous)
     row = to_row(found) if found.gen is not None else None
-    return Look(mode, row, _dirty(scope, found), _presence(found), found.epoch)
+    lacking = (found.lacking or "").split("\n")
+    refused = frozenset(name for name in scope.targets if _GIVEN_UP + name in lacking)
+    return Look(mode, row, _dirty(scope, found, lacking), _presence(found), found.epoch, refused)
 
 
 def is_known(tx: Transaction, scope: Scope, bucket: str) -> bool:
@@ -82,9 +90,9 @@ def _presence(found: Any) -> Presence:
     return Presence.UNSURE if found.none_missing is None else Presence.ABSENT
 
 
-def _dirty(scope: Scope, found: Any) -> frozenset[str]:
+def _dirty(scope: Scope, found: Any, lacking: Sequence[str]) -> frozenset[str]:
     everything = frozenset(scope.targets)
     if found.writes:
         return everything
     complete = frozenset((found.complete or "").split("\n"))
-    return (everything - complete) | everything.intersection((found.lacking or "").split("\n"))
+    return (everything - complete) | everything.intersection(name.removeprefix(_GIVEN_UP) for name in lacking)

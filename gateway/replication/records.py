@@ -67,6 +67,18 @@ class Presence(IntEnum):
         return self in {Presence.NEW, Presence.COMING}
 
 
+class Status(StrEnum):
+    """What S3 says of an object whose bucket is replicated.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-status.html
+    """
+
+    PENDING = "PENDING"
+    COMPLETED = "COMPLETED"  # on every mirror
+    FAILED = "FAILED"  # at one of them at least, which is not tried any more
+    REPLICA = "REPLICA"  # what is shown is itself a mirror's
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """How long is waited, in seconds."""
@@ -124,7 +136,7 @@ class Look(NamedTuple):
     """All that decides about a key, of one moment.
 
     `dirty` are the targets that are not known to equal the newest state: their baseline is not complete, they lack
-    something, or a write to the primary is under way.
+    something, or a write to the primary is under way. `refused`: those of them where that was given up.
     """
 
     mode: Mode
@@ -132,6 +144,14 @@ class Look(NamedTuple):
     dirty: frozenset[str]
     presence: Presence = Presence.UNSURE
     epoch: int = 0  # how often the mode was changed
+    refused: frozenset[str] = frozenset()
+
+    @property
+    def status(self) -> Status:
+        """How far the newest state has got, by the journal's word of this moment."""
+        if self.refused:
+            return Status.FAILED
+        return Status.PENDING if self.dirty else Status.COMPLETED
 
     @property
     def is_new(self) -> bool:

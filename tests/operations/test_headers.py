@@ -280,6 +280,12 @@ def test_an_answer_tells_which_storage_stood_in_and_whether_it_may_be_behind():
     assert object_headers(ObjectInfo("key", 3, "abc", NOW, stale=True), get())["x-gw-stale"] == "true"
 
 
+def test_how_far_mirrors_are_is_told_where_it_is_known():
+    assert "x-amz-replication-status" not in object_headers(ObjectInfo("key", 3, "abc", NOW), get())
+    told = object_headers(ObjectInfo("key", 3, "abc", NOW, replication="PENDING"), get())
+    assert told["x-amz-replication-status"] == "PENDING"
+
+
 def test_a_checksum_is_told_only_if_it_is_asked_for():
     info, checksum = ObjectInfo("key", 3, "abc", NOW), Checksum("CRC32", "AAAAAA==-2", composite=True)
     assert "x-amz-checksum-crc32" not in object_headers(info, get(), checksum)

@@ -63,7 +63,7 @@ class Copying(Writing):
         async with self.get(at, ReadOptions(parts=True)) as download:
             refuse_stale(download.info)
             check_labels(download.info.labels, was)
-            info = replace(download.info, labels=labels, served_by="")
+            info = replace(download.info, labels=labels, served_by="", replication="")
 
             async def stage(op: Op) -> ObjectInfo:
                 target = Address(at.bucket, op.staged)

@@ -1,6 +1,6 @@
 """Where an object can be read, and how it is shown from there."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from gateway.backends.assembly import span
 from gateway.errors import NotModified, PreconditionFailed, ServiceUnavailable
 from gateway.replication.copier import unstamped
+from gateway.replication.records import Status
 from gateway.storage import Address, Backend, Download, ObjectInfo, ReadOptions
 
 _ALL: Final = ReadOptions()
@@ -38,6 +39,23 @@ class Own:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """As `Own`, with what `status` says of it: asked afterwards, so that what it says holds for what was found."""
+
+    own: Own
+    status: Callable[[], Awaitable[str]]
+
+    async def head(self, options: ReadOptions) -> ObjectInfo:
+        info = await self.own.head(options)
+        return replace(info, replication=await self.status())
+
+    @asynccontextmanager
+    async def get(self, options: ReadOptions) -> AsyncIterator[Download]:
+        async with self.own.get(options) as download:
+            yield download._replace(info=replace(download.info, replication=await self.status()))
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
     """A mirror's copy, shown as what it is a copy of: conditions are about that."""
 
@@ -64,7 +82,7 @@ class Copy:
             yield download._replace(info=shown)
 
     def _shown(self, info: ObjectInfo) -> ObjectInfo:
-        return replace(unstamped(info), served_by=self.storage.name, stale=self.stale)
+        return replace(unstamped(info), served_by=self.storage.name, stale=self.stale, replication=Status.REPLICA.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +92,7 @@ class Staged:
     storage: Backend
     at: Address
     info: ObjectInfo
+    status: str = ""
 
     async def head(self, options: ReadOptions) -> ObjectInfo:
         options.conditions.check_read(self.info)
@@ -91,4 +110,4 @@ class Staged:
 
     def _shown(self, options: ReadOptions) -> ObjectInfo:
         parts = self.info.parts if options.parts else ()
-        return replace(self.info, parts=parts, served_by=self.storage.name)
+        return replace(self.info, parts=parts, served_by=self.storage.name, replication=self.status)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Final, TypeVar
 
 from prometheus_client import Counter
@@ -17,10 +17,11 @@ from gateway.errors import (
     NotModified,
     PreconditionFailed,
     S3Error,
+    ServiceUnavailable,
 )
 from gateway.replication.records import Look, Mode, Row
 from gateway.routing.replicated.answers import not_current, unanswered
-from gateway.routing.replicated.places import Copy, Own, Place, Staged
+from gateway.routing.replicated.places import Asked, Copy, Own, Place, Staged
 from gateway.routing.replicated.route import NO_ANSWER, Route
 from gateway.storage import Address, Download, ObjectInfo, ReadOptions
 
@@ -58,7 +59,7 @@ class Reading(Route):
         for _ in range(ROUNDS):
             self._check_version(at, look)
             if look.row:
-                found = await self._from_row(look.row, ask)
+                found = await self._from_row(look.row, look.status if self.mirrors else "", ask)
                 if found is not None:
                     return found, "fallback"
                 look = await self.look_anew(at)
@@ -68,7 +69,7 @@ class Reading(Route):
             if look.mode is Mode.FAILOVER:
                 return await self._from_mirrors(at, look, ask, not_current())
             try:
-                return await ask(Own(self.primary, at)), "primary"
+                return await ask(self._own(at)), "primary"
             except NO_ANSWER as error:
                 if look.mode is Mode.HEALING or not self.mirrors:
                     raise unanswered(error) from error
@@ -77,12 +78,27 @@ class Reading(Route):
                     return await self._from_mirrors(at, look, ask, unanswered(error))
         raise not_current()
 
-    async def _from_row(self, row: Row, ask: Ask[T]) -> T | None:
+    def _own(self, at: Address) -> Place:
+        own = Own(self.primary, at)
+        return Asked(own, partial(self._status, at)) if self.tells_status else own
+
+    async def _status(self, at: Address) -> str:
+        """Return how far what the primary holds has got; "" where the journal does not say.
+
+        It is asked after the primary: what is clean then was so with what the primary has shown before, or newer.
+        """
+        try:
+            look = await self.journal.look(at)
+        except ServiceUnavailable:
+            return ""
+        return look.status if self.is_on_primary(look) and look.mode is not Mode.RECONCILE else ""
+
+    async def _from_row(self, row: Row, status: str, ask: Ask[T]) -> T | None:
         """Ask the fallback; None if it has been superseded and collected since. Raises: NoSuchKey, if it is deleted."""
         if row.info is None:
             raise NoSuchKey(Key=row.at.key)
         try:
-            return await ask(Staged(self.fallback, Address(row.at.bucket, row.staged), row.info))
+            return await ask(Staged(self.fallback, Address(row.at.bucket, row.staged), row.info, status))
         except NoSuchKey:
             return None
         except NoSuchBucket as error:

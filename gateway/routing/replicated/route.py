@@ -25,7 +25,8 @@ class Storages:
     `stale_reads`: while the primary is down, a mirror may answer that lacks newer writes, though never with "not
     found". `follow`: what a write to the primary waits for before it is acknowledged, each for a mirror that is to hold
     it then; they raise S3Errors. `echo`: where what the primary lacks is said once more; `echo_deletes`: deletes, too.
-    `pace`: what holds writes back while a mirror is too far behind.
+    `pace`: what holds writes back while a mirror is too far behind. `status`: reads of the primary tell how far mirrors
+    have got, which takes a question to the journal.
     """
 
     primary: Backend
@@ -36,6 +37,7 @@ class Storages:
     echo: Echo | None = None
     echo_deletes: bool = True
     pace: Pace | None = None
+    status: bool = False
 
 
 class Route:
@@ -47,6 +49,7 @@ class Route:
         self.mirrors = storages.mirrors
         self.stale_reads, self.follow = storages.stale_reads, storages.follow
         self.pace = storages.pace
+        self.tells_status = storages.status and bool(storages.mirrors)
         self.echo, self.echo_deletes = storages.echo, storages.echo_deletes
         self.journal, self.member, self.timing = journal, member, timing
         self._fallback = storages.fallback
