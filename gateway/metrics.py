@@ -72,6 +72,12 @@ UNHEALED: Final = Gauge(
     ["route", "state"],
     multiprocess_mode="livemax",
 )
+UNHEALED_BUCKETS: Final = Gauge(
+    "gateway_unhealed_buckets",
+    "Buckets that were made in an outage, and that the primary lacks.",
+    ["route"],
+    multiprocess_mode="livemax",
+)
 UNHEALED_BYTES: Final = Gauge(
     "gateway_unhealed_bytes", "Their bytes on the fallback.", ["route"], multiprocess_mode="livemax"
 )
@@ -221,6 +227,7 @@ __all__ = [
     "STATE_SECONDS",
     "STATE_UP",
     "UNHEALED",
+    "UNHEALED_BUCKETS",
     "UNHEALED_BYTES",
     "UNHEALED_OLDEST",
 ]

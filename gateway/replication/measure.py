@@ -59,6 +59,7 @@ class Measure:
         self._epoch = epoch
         metrics.UNHEALED.labels(route, "object").set(healing.objects)
         metrics.UNHEALED.labels(route, "deleted").set(healing.tombstones)
+        metrics.UNHEALED_BUCKETS.labels(route).set(healing.buckets)
         metrics.UNHEALED_BYTES.labels(route).set(healing.bytes)
         metrics.UNHEALED_OLDEST.labels(route).set(healing.oldest)
         for name in self._journal.targets:

@@ -61,6 +61,7 @@ def page(status: Mapping[str, Any]) -> str:
 
 BACKEND: Final = ("", "", "type", "breakers open", "calls in flight")
 ROUTE: Final = ("", "", "since", "because", "primary", "fallback", "primary lacks", "for", "database")
+NOTHING: Final = {"objects": 0, "deletions": 0, "buckets": 0, "bytes": 0, "oldest_seconds": 0}
 MIRROR: Final = ("", "mirror", "baseline", "lacks", "bytes", "behind", "given up", "")
 
 
@@ -74,14 +75,17 @@ def _backend(name: str, one: Mapping[str, Any]) -> Sequence[Cell]:
 
 
 def _route(name: str, one: Mapping[str, Any]) -> Sequence[Cell]:
-    unhealed = one.get("unhealed", {"objects": 0, "deletions": 0, "bytes": 0, "oldest_seconds": 0})
+    unhealed = one.get("unhealed", NOTHING)
     lacks = f"{unhealed['objects']} objects ({_size(unhealed['bytes'])}), {unhealed['deletions']} deletions"
-    nothing = not (unhealed["objects"] or unhealed["deletions"])
+    if unhealed["buckets"]:
+        lacks += f", {unhealed['buckets']} buckets"
+    no_key = not (unhealed["objects"] or unhealed["deletions"])
+    nothing = no_key and not unhealed["buckets"]
     reason = f"{one.get('reason', '')}{', until told otherwise' if one.get('by_order') else ''}"
     return (
         *(name, _badge(one.get("mode", "unknown")), _time(one.get("since") or "ever"), reason),
         *(one["backend"], one.get("fallback", "none"), "nothing" if nothing else lacks),
-        "" if nothing else _duration(unhealed["oldest_seconds"]),
+        "" if no_key else _duration(unhealed["oldest_seconds"]),
         _badge(one["database"]),
     )
 

@@ -111,6 +111,7 @@ def _of_route(report: "Report", now: datetime) -> dict[str, Any]:
         "unhealed": {
             "objects": healing.objects,
             "deletions": healing.tombstones,
+            "buckets": healing.buckets,
             "bytes": healing.bytes,
             "oldest_seconds": round(healing.oldest, 1),
         },

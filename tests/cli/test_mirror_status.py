@@ -16,8 +16,8 @@ DOWN = RouteState(Mode.FAILOVER, 3, 725.0, "by order of root", pinned=True)
 DEAD = Dead(Address("media", "a\nb"), "backup", "AccessDenied", 0.0)
 
 
-def known(state=DOWN, **targets):
-    return _Known(Report(state, Healing(1, 2, 1536, 700.0), targets), {"backup": [DEAD]})
+def known(state=DOWN, buckets=0, **targets):
+    return _Known(Report(state, Healing(1, 2, 1536, 700.0, buckets), targets), {"backup": [DEAD]})
 
 
 def test_an_outage_is_told_with_all_that_waits():
@@ -42,6 +42,12 @@ def test_programs_are_told_the_same():
     (mirror,) = told["mirrors"]
     assert (mirror["baseline"], mirror["pending"], mirror["braked"]) == ("invalid", 7, False)
     assert mirror["dead_keys"] == [{"bucket": "media", "key": "a\nb", "error": "AccessDenied"}]
+
+
+def test_buckets_that_the_primary_lacks_are_told_first():
+    rows = [" ".join(line.split()) for line in _lines(CONFIG, "media", known(buckets=2))]
+    assert "disk lacks 2 buckets made in the outage, 1 object (1.5 KiB), 2 deletions, the oldest for 11 min" in rows
+    assert _document(CONFIG, "media", known(buckets=2))["unhealed"]["buckets"] == 2
 
 
 def test_while_healing_both_are_written():

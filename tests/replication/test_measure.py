@@ -42,6 +42,14 @@ async def test_what_the_primary_lacks_is_told_with_its_age(store):
     assert 100 <= value("unhealed_oldest_seconds", route="down") < 110
 
 
+async def test_buckets_that_the_primary_lacks_are_told(store):
+    here = await failed_over(store, route="buckets")
+    await here.buckets.know([], all_=True)
+    await here.buckets.make("new", {})
+    await Measure(here).round()
+    assert value("unhealed_buckets", route="buckets") == 1
+
+
 async def test_what_a_mirror_lacks_is_told_with_its_age(store):
     here = journal(store, route="behind")
     op = await here.begin(KEY, Kind.PUT)

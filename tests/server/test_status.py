@@ -166,8 +166,17 @@ def test_a_database_that_does_not_answer_is_told_beside_what_was_known():
     assert "<script>" not in page(told(board))
 
 
-def report(reason):
+def test_buckets_that_were_made_in_an_outage_are_told():
+    board = Board(1, ["disk"])
+    notice = Notice(board.slate)
+    notice.begin({"disk": "local"}, {"media": {"backend": "disk", "fallback": "disk"}})
+    notice.tell("media", report(buckets=2))
+    assert told(board)["buckets"]["media"]["unhealed"]["buckets"] == 2
+    assert "0 deletions, 2 buckets" in page(told(board))
+
+
+def report(reason="", buckets=0):
     state = SimpleNamespace(mode=SimpleNamespace(name="NORMAL"), epoch=1, since=5.0, reason=reason, pinned=False)
     return SimpleNamespace(
-        state=state, healing=SimpleNamespace(objects=0, tombstones=0, bytes=0, oldest=0.0), targets={}
+        state=state, healing=SimpleNamespace(objects=0, tombstones=0, bytes=0, oldest=0.0, buckets=buckets), targets={}
     )

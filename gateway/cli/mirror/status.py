@@ -10,7 +10,7 @@ from gateway.cli.configured import config_option
 from gateway.cli.route import entry_of, fail, journal_of, opened_state, perform
 from gateway.cli.words import amount, duration, size, table
 from gateway.config import Config
-from gateway.replication.records import Dead, Mode
+from gateway.replication.records import Dead, Healing, Mode
 from gateway.replication.reporting import Report, Target
 from gateway.routes import is_replicated
 
@@ -92,9 +92,8 @@ def _lines(config: Config, entry: str, known: _Known) -> Iterator[str]:
     rows = [("writes go to", _writes(said.backend, said.fallback.backend if said.fallback else "", state.mode))]
     if state.reason:
         rows.append(("because", state.reason))
-    if state.mode is not Mode.NORMAL or healing.objects or healing.tombstones:
-        what = f"{amount(healing.objects, 'object')} ({size(healing.bytes)}), {amount(healing.tombstones, 'deletion')}"
-        rows.append((f"{said.backend} lacks", f"{what}, the oldest for {duration(healing.oldest)}"))
+    if state.mode is not Mode.NORMAL or healing.objects or healing.tombstones or healing.buckets:
+        rows.append((f"{said.backend} lacks", _lacks(healing)))
     yield from table(rows)
     if targets:
         yield ""
@@ -105,6 +104,12 @@ def _lines(config: Config, entry: str, known: _Known) -> Iterator[str]:
         yield ""
         yield f"{name} refuses, and is asked no more until `gateway mirror retry {entry}`:"
         yield from table([(f"  {dead.at.bucket}/{dead.at.key}", dead.error) for dead in given_up])
+
+
+def _lacks(healing: Healing) -> str:
+    what = f"{amount(healing.objects, 'object')} ({size(healing.bytes)}), {amount(healing.tombstones, 'deletion')}"
+    made = f"{amount(healing.buckets, 'bucket')} made in the outage, " if healing.buckets else ""
+    return f"{made}{what}, the oldest for {duration(healing.oldest)}"
 
 
 def _writes(primary: str, fallback: str, mode: Mode) -> str:
