@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -12,8 +12,9 @@ from sqlalchemy import make_url
 
 from gateway.config import Config
 from gateway.config.images import limits_of, rules_of
-from gateway.config.models import EVERY_OTHER
+from gateway.config.models import EVERY_OTHER, Bucket
 from gateway.errors import ServiceUnavailable
+from gateway.images.checking import Checking
 from gateway.images.keeper import Find, Keeper, Pictures
 from gateway.images.pool import Workers
 from gateway.images.queue import Queue
@@ -26,6 +27,7 @@ from gateway.sharing import Sharing
 from gateway.state import Store, open_store
 from gateway.storage import Backend
 
+SHOW_UPLOADS: Final = frozenset({"gcs", "local", "memory"})  # what is uploaded in parts, before it is complete
 LAST_WORDS: Final = 5.0  # seconds for what is still to be written down when the gateway ends
 
 
@@ -41,7 +43,8 @@ async def imaged(config: Config, storage: Backend, worker: int, sharing: Sharing
         work = [working.run(), *([keep_house(queue)] if worker == 0 else [])]
         tasks = [asyncio.create_task(each) for each in work]
         try:
-            yield Imaging(storage, Making(find, queue, keeper, workers, telling, config.images.queue.max_jobs))
+            most = config.images.queue.max_jobs
+            yield Imaging(storage, Making(find, queue, keeper, workers, telling, Checking(keeper, telling), most))
         finally:
             for task in tasks:
                 task.cancel()
@@ -70,12 +73,18 @@ def _pictures(config: Config) -> Mapping[str, Pictures]:
             limits_of(said),
             said.accept,
             rejects=said.on_invalid == "reject",
+            shows_uploads={config.backends[backend].type for backend in _storages(bucket)} <= SHOW_UPLOADS,
             fails=said.on_error == "fail",
             hold=timing_of(config, bucket).hold,
         )
         for name, bucket in config.buckets.items()
         if (said := bucket.images)
     }
+
+
+def _storages(bucket: Bucket) -> Sequence[str]:
+    """Return the backends in which uploads are begun."""
+    return [bucket.backend, *([bucket.fallback.backend] if bucket.fallback else [])]
 
 
 def _processes(config: Config) -> int:

@@ -327,13 +327,21 @@ class PartPage(NamedTuple):
     last: int = 0
 
 
+Check = Callable[[Download], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """Under which conditions an upload becomes an object: declared size and checksum are compared, if given."""
+    """Under which conditions an upload becomes an object: declared size and checksum are compared, if given.
+
+    `check` is awaited with the bytes that the object would have, before anybody can see it, when all else is known to
+    be right; it raises an S3Error. It may be awaited again, if the parts were not all found as they had been.
+    """
 
     conditions: Conditions = ANY_STATE
     size: int | None = None
     checksum: Checksum | None = None
+    check: Check | None = None
 
 
 class Backend(Protocol):
@@ -429,7 +437,8 @@ class Backend(Protocol):
         composite one was asked for. After an error the upload is as before.
 
         Raises: NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall (a part under 5 MiB that is not the last),
-        BadDigest, InvalidRequest, PreconditionFailed, NoSuchKey.
+        BadDigest, InvalidRequest, PreconditionFailed, NoSuchKey; NotImplementedByGateway, where there is a check, and
+        the storage shows nothing of an upload before it is completed.
         """
 
     async def abort_upload(self, upload: Upload) -> None:

@@ -179,6 +179,10 @@ class Memory:
             part_count=len(made.parts),
         )
         data = b"".join(found.data[part.number] for part in parts)
+        if completion.check:
+            self._check_write(upload.at, completion.conditions)
+            await completion.check(Download(info, 0, len(data), data))
+            self._upload(upload)  # it may have gone meanwhile
         stored = self._store(upload.at, _Object(info, data, made.parts), completion.conditions)
         del self._buckets[upload.at.bucket].uploads[upload.id]
         return stored

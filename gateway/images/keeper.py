@@ -54,6 +54,7 @@ class Pictures:
     limits: Limits = _LIMITS
     accept: Collection[str] = KINDS
     rejects: bool = False  # what is no image, or beyond the limits
+    shows_uploads: bool = True  # its storages let an upload in parts be looked at before it is an object
     fails: bool = False  # a write in sync mode whose variants could not all be made
     hold: float = 600.0  # seconds for which a write may still take effect whose answer was lost
 
@@ -360,8 +361,11 @@ def _unfit(source: ObjectInfo, pictures: Pictures) -> str:
 
 def why_not(headers: Mapping[str, str], metadata: Mapping[str, str], size: int | None, pictures: Pictures) -> str:
     """Return why nothing would be made of something that is written like this, "" if something may be."""
-    if is_marked(metadata):
-        return DERIVED
+    return DERIVED if is_marked(metadata) else unfit_by(headers, size, pictures)
+
+
+def unfit_by(headers: Mapping[str, str], size: int | None, pictures: Pictures) -> str:
+    """Return why nothing can be made of such bytes, whoever has written them."""
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         return ENCODED
     if size is not None and size > pictures.limits.max_bytes:

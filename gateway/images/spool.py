@@ -21,7 +21,7 @@ class Spool:
         self.size = 0
         self.is_whole = False
         self._limit = limit
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._waiting: list[bytes] = []
         self._waits = 0
 
@@ -42,6 +42,11 @@ class Spool:
             yield chunk
         await self._write()
         self.is_whole = self.size <= self._limit
+
+    async def clear(self) -> None:
+        """Forget what was written."""
+        self.size, self.is_whole = 0, False
+        await asyncio.to_thread(os.ftruncate, self._descriptor, 0)
 
     async def _write(self) -> None:
         waiting, self._waiting, self._waits = self._waiting, [], 0

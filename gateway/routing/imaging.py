@@ -6,25 +6,37 @@ written: so whatever ends a gateway, somebody looks at the key in the end.
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.conditions import ANY_STATE, Conditions
-from gateway.errors import EntityTooLarge, InternalError, InvalidArgument, S3Error, SlowDown
-from gateway.images.keeper import DERIVED, Find, How, Keeper, Pictures, Source, What, why_not
+from gateway.errors import InternalError, S3Error, SlowDown
+from gateway.images.checking import Checking, sent, stored
+from gateway.images.keeper import Find, How, Keeper, Pictures, Source, What, why_not
 from gateway.images.pool import Workers
 from gateway.images.queue import Intent, Queue
 from gateway.images.rules import Rule, first
-from gateway.images.spec import Reason, Unfit
 from gateway.images.spool import Spool, body_of, spooled
 from gateway.images.telling import Telling
 from gateway.replication.outcome import name_of, outcome_of
 from gateway.replication.records import Outcome
 from gateway.routing.wrapper import Wrapper
-from gateway.storage import Address, Backend, Body, Completion, ObjectInfo, Part, Upload, WriteOptions
+from gateway.storage import (
+    Address,
+    Backend,
+    Body,
+    Completion,
+    Download,
+    ObjectInfo,
+    Part,
+    ReadOptions,
+    Upload,
+    WriteOptions,
+)
 
 PENDING: Final = "pending"
+Found = tuple[Pictures, Rule]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,7 @@ class Making:
     keeper: Keeper
     workers: Workers
     telling: Telling
+    checking: Checking
     most: int
 
 
@@ -53,20 +66,43 @@ class Imaging(Wrapper):
             return await self.inner.put(at, body, options)
         pictures, rule = found
         why = why_not(options.headers, options.metadata, body.size, pictures)
-        if pictures.rejects and why != DERIVED:
-            return await self._put_checked(at, body, options, pictures, rule)
+        told = PENDING if not why else What.SKIPPED.value
+        if pictures.rejects:
+            return await self._put_checked(at, body, options, found, told)
         if not rule.is_sync or why:
-            return await self._put(at, body, options, pictures, PENDING if not why else What.SKIPPED.value)
-        with self._place(pictures, at):
-            async with spooled(self._making.workers.folder, pictures.limits.max_bytes) as spool:
-                body.through(spool.passing)
-                return await self._put(at, body, options, pictures, spool=spool)
+            return await self._put(at, body, options, pictures, told)
+        async with self._spooled(pictures, at) as spool:
+            body.through(spool.passing)
+            return await self._put(at, body, options, pictures, spool=spool)
 
     async def copy(self, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
-        return await self._written(to, lambda: self.inner.copy(source, to, options, etag))
+        async def copy() -> ObjectInfo:
+            return await self.inner.copy(source, to, options, etag)
+
+        found = self._found(to)
+        if found is None:
+            return await copy()
+        pictures, _ = found
+        if not pictures.rejects:
+            return await self._written(to, found, copy)
+        async with self._spooled(pictures, to) as spool:
+            pinned = ReadOptions(conditions=Conditions(if_match=(etag,)))
+            async with self.inner.get(source, pinned) as download:
+                await self._making.checking.check(pictures, to, options, stored(download), spool)
+            return await self._store(to, found, copy, spool)
+
+    async def create_upload(self, at: Address, options: WriteOptions = WriteOptions()) -> Upload:
+        if found := self._found(at):
+            self._making.checking.check_upload(found[0], at)
+        return await self.inner.create_upload(at, options)
 
     async def complete_upload(self, upload: Upload, parts: Sequence[Part], completion: Completion) -> ObjectInfo:
-        return await self._written(upload.at, lambda: self.inner.complete_upload(upload, parts, completion))
+        found = self._found(upload.at)
+        if found is None:
+            return await self.inner.complete_upload(upload, parts, completion)
+        if found[0].rejects:
+            return await self._complete_checked(upload, parts, completion, found)
+        return await self._written(upload.at, found, lambda: self.inner.complete_upload(upload, parts, completion))
 
     async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:
         await self._followed(at, lambda: self.inner.delete(at, conditions))
@@ -74,7 +110,7 @@ class Imaging(Wrapper):
     async def annotate(self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
         await self._followed(at, lambda: self.inner.annotate(at, labels, was))
 
-    def _found(self, at: Address) -> tuple[Pictures, Rule] | None:
+    def _found(self, at: Address) -> Found | None:
         pictures = self._making.find(at.bucket)
         rule = first(pictures.rules, at.key) if pictures and at.key else None
         return (pictures, rule) if pictures and rule else None
@@ -101,42 +137,36 @@ class Imaging(Wrapper):
             source = Source(spool.path, info.etag) if spool.is_whole else None
             return replace(info, images=await self._make(write, pictures, source))
 
-    async def _put_checked(
-        self, at: Address, body: Body, options: WriteOptions, pictures: Pictures, rule: Rule
-    ) -> ObjectInfo:
+    async def _put_checked(self, at: Address, body: Body, options: WriteOptions, found: Found, told: str) -> ObjectInfo:
         """Write what is an image, and nothing else: it is looked at before any of it goes to the storage."""
+        pictures, rule = found
+        async with self._spooled(pictures, at) as spool:
+            await self._making.checking.check(pictures, at, options, sent(body), spool)
+            checked = await body_of(spool.path)
+            if rule.is_sync:
+                return await self._put(at, checked, options, pictures, spool=spool)
+            return await self._put(at, checked, options, pictures, told)
+
+    async def _complete_checked(
+        self, upload: Upload, parts: Sequence[Part], completion: Completion, found: Found
+    ) -> ObjectInfo:
+        pictures, at = found[0], upload.at
+        said = (await self.inner.list_parts(upload, limit=1)).info.options
+        async with self._spooled(pictures, at) as spool:
+
+            async def check(download: Download) -> None:
+                await spool.clear()
+                await self._making.checking.check(pictures, at, said, stored(download), spool)
+
+            checked = replace(completion, check=check)
+            return await self._store(at, found, lambda: self.inner.complete_upload(upload, parts, checked), spool)
+
+    @asynccontextmanager
+    async def _spooled(self, pictures: Pictures, at: Address) -> AsyncIterator[Spool]:
+        """Make a file for what a client waits for. Raises: SlowDown, if too many wait."""
         with self._place(pictures, at):
             async with spooled(self._making.workers.folder, pictures.limits.max_bytes) as spool:
-                await self._check(at, body, options, pictures, spool)
-                checked = await body_of(spool.path)
-                if rule.is_sync:
-                    return await self._put(at, checked, options, pictures, spool=spool)
-                return await self._put(at, checked, options, pictures, PENDING)
-
-    async def _check(self, at: Address, body: Body, options: WriteOptions, pictures: Pictures, spool: Spool) -> None:
-        reason = why_not(options.headers, options.metadata, body.size, pictures)
-        if reason != Reason.TOO_MANY_BYTES:
-            await spool.take(body)
-            reason = reason or await self._unfit(spool, at.bucket, options)
-        if reason:
-            self._making.telling.refused(pictures, at, reason)
-        if reason == Reason.TOO_MANY_BYTES:
-            raise EntityTooLarge(
-                ProposedSize=str(spool.size or body.size), MaxSizeAllowed=str(pictures.limits.max_bytes)
-            )
-        if reason:
-            raise InvalidArgument(f"This is not stored here, because of what it is: {reason}.", ArgumentName="body")
-
-    async def _unfit(self, spool: Spool, bucket: str, options: WriteOptions) -> str:
-        if not spool.is_whole:
-            return Reason.TOO_MANY_BYTES.value
-        try:
-            await self._making.keeper.check(spool.path, bucket, options.headers.get("content-type", ""))
-        except Unfit as unfit:
-            if unfit.passing:
-                raise SlowDown from unfit
-            return unfit.reason.value
-        return ""
+                yield spool
 
     @contextmanager
     def _place(self, pictures: Pictures, at: Address) -> Iterator[None]:
@@ -152,22 +182,24 @@ class Imaging(Wrapper):
 
     # --- what has no body ---
 
-    async def _written(self, at: Address, work: Callable[[], Awaitable[ObjectInfo]]) -> ObjectInfo:
+    async def _written(self, at: Address, found: Found, work: Callable[[], Awaitable[ObjectInfo]]) -> ObjectInfo:
         """Write something by other means than a body; its bytes are read back."""
-        found = self._found(at)
-        if found is None:
-            return await work()
         pictures, rule = found
-        if not rule.is_sync:
-            async with self._intended(at, pictures) as write:
-                await write.begin()
-                return replace(await work(), images=PENDING)
-        with self._place(pictures, at):
-            async with self._intended(at, pictures) as write:
-                await write.begin()
-                info = await work()
-                write.is_applied = True
-                return replace(info, images=await self._make(write, pictures, None))
+        with self._place(pictures, at) if rule.is_sync else nullcontext():
+            return await self._store(at, found, work)
+
+    async def _store(
+        self, at: Address, found: Found, work: Callable[[], Awaitable[ObjectInfo]], spool: Spool | None = None
+    ) -> ObjectInfo:
+        pictures, rule = found
+        async with self._intended(at, pictures) as write:
+            await write.begin()
+            info = await work()
+            if not rule.is_sync:
+                return replace(info, images=PENDING)
+            write.is_applied = True
+            source = Source(spool.path, info.etag) if spool and spool.is_whole else None
+            return replace(info, images=await self._make(write, pictures, source))
 
     async def _followed(self, at: Address, work: Callable[[], Awaitable[None]]) -> None:
         """Do something to an image that its variants follow at once, or as soon as they can."""

@@ -18,8 +18,8 @@ from gateway.imaging import finder, workers_of
 from gateway.state import open_store
 from gateway.storage import Address, Body, ListQuery, WriteOptions
 from tests.gateway_process import GATEWAY
+from tests.images.bench import config_of
 from tests.images.makers import jpeg
-from tests.images.test_imaging import config_of
 
 
 class Disk:

@@ -1,130 +1,22 @@
 """What becomes of variants when originals are written, replaced, copied and deleted, also when things fail."""
 
 import asyncio
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-import yaml
 
 from gateway.backends.memory import Memory
 from gateway.conditions import Conditions
-from gateway.config import parse
 from gateway.errors import (
-    EntityTooLarge,
     InternalError,
-    InvalidArgument,
-    NotImplementedByGateway,
     PreconditionFailed,
     ServiceUnavailable,
     SlowDown,
 )
 from gateway.images.marks import marks
-from gateway.imaging import imaged
-from gateway.routing.wrapper import Wrapper
-from gateway.sharing import Sharing
-from gateway.storage import Address, Body, Completion, ListQuery, WriteOptions
-from gateway.transfer import bytes_of
+from gateway.storage import Address, Body, Completion, WriteOptions
+from tests.images.bench import AT, BOTH, PATIENCE_S, RULE, SMALL, WEBP, Failing, bench_of, chunks
 from tests.images.makers import gif, jpeg, png
-
-RULE = {
-    "match": "in/{path*}",
-    "key": "out/{variant}/{path.stem}.{ext}",
-    "variants": {"small": {"width": 20}, "webp": {"width": 30, "format": "webp"}},
-}
-AT = Address("media", "in/x.jpg")
-SMALL, WEBP = Address("media", "out/small/x.jpg"), Address("media", "out/webp/x.webp")
-BOTH = {"in/x.jpg", "out/small/x.jpg", "out/webp/x.webp"}
-PATIENCE_S = 30
-
-
-def config_of(folder, top=None, rules=(RULE,), **said):
-    document = {
-        "backends": {"disk": {"type": "local", "path": str(folder / "objects")}},
-        "state": f"sqlite:///{folder}/state.db",
-        "images": {"workers": 1, **(top or {})},
-        "buckets": {"media": {"backend": "disk", "images": {"rules": list(rules), **said}}},
-    }
-    return parse(yaml.safe_dump(document), "c.yaml", {})
-
-
-class Failing(Wrapper):
-    """A storage of which something fails when it is told so."""
-
-    def __init__(self, inner):
-        super().__init__(inner)
-        self.failures = {}
-        self.writes = []
-        self.knows_conditions = True
-        self.before_put = None
-
-    async def _check(self, what, at):
-        if error := self.failures.get((what, at.key)):
-            raise error
-
-    async def put(self, at, body, options=WriteOptions()):
-        if self.before_put:
-            await self.before_put(at)
-        await self._check("put", at)
-        if options.conditions and not self.knows_conditions:
-            raise NotImplementedByGateway
-        stored = await self.inner.put(at, body, options)
-        self.writes.append(at.key)
-        await self._check("answer", at)
-        return stored
-
-    async def head(self, at, options=None):
-        await self._check("head", at)
-        return await self.inner.head(at)
-
-    async def delete(self, at, conditions=None):
-        if conditions and not self.knows_conditions:
-            raise NotImplementedByGateway
-        await self.inner.delete(at, conditions or Conditions())
-
-
-class Bench:
-    """A bucket with images."""
-
-    def __init__(self, storage, shown):
-        self.storage, self.shown = storage, shown
-
-    async def put(self, data, at=AT, storage=None, **options):
-        return await (storage or self.shown).put(at, Body(chunks(data), len(data)), WriteOptions(**options))
-
-    async def keys(self):
-        page = await self.storage.list_objects("media", ListQuery())
-        return {info.key for info in page.objects}
-
-    async def read(self, at):
-        async with self.storage.get(at) as download:
-            return await bytes_of(download)
-
-    async def until(self, keys, fresh=None):
-        """Wait until there are just these keys, and variants of this state of the original."""
-        async with asyncio.timeout(PATIENCE_S):
-            while await self.keys() != keys or not await self._are_of(fresh):  # noqa: ASYNC110  a storage tells nobody
-                await asyncio.sleep(0.01)
-
-    async def _are_of(self, etag):
-        if etag is None:
-            return True
-        infos = [await self.storage.head(at) for at in (SMALL, WEBP)]
-        return {info.metadata["gw-source-etag"] for info in infos} == {etag}
-
-
-@asynccontextmanager
-async def bench_of(folder, storage=None, **said):
-    if storage is None:
-        storage = Failing(Memory())
-        await storage.create_bucket("media", {})
-    async with imaged(config_of(folder, **said), storage, 0, Sharing()) as shown:
-        yield Bench(storage, shown)
-
-
-async def chunks(data):
-    for start in range(0, len(data), 1000):
-        yield data[start : start + 1000]
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -340,24 +232,6 @@ async def test_what_waits_is_done_by_who_comes_next(tmp_path):
     storage.failures.clear()
     async with bench_of(tmp_path, storage) as bench:
         await bench.until(BOTH)
-
-
-async def test_what_is_no_image_is_refused_before_it_is_stored(tmp_path):
-    async with bench_of(tmp_path, on_invalid="reject", limits={"max_bytes": 20_000}) as bench:
-        with pytest.raises(InvalidArgument, match="not_an_image"):
-            await bench.put(b"no image")
-        with pytest.raises(InvalidArgument, match="broken"):
-            await bench.put(jpeg()[:-500])
-        with pytest.raises(InvalidArgument, match="wrong_type"):
-            await bench.put(jpeg(), headers={"content-type": "image/png"})
-        with pytest.raises(EntityTooLarge):
-            await bench.put(b"x" * 20_001)
-        with pytest.raises(EntityTooLarge):
-            await bench.shown.put(AT, Body(chunks(b"x" * 20_001), None))
-        assert await bench.keys() == set()
-        assert (await bench.put(jpeg())).images == "pending"
-        await bench.until(BOTH)
-        assert await bench.read(AT) == jpeg()
 
 
 async def test_an_upload_that_breaks_off_is_stored_nowhere(tmp_path):

@@ -5,7 +5,7 @@ any more. And the object is made over the version that was looked at: once it is
 https://cloud.google.com/storage/docs/json_api/v1/objects/compose
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from secrets import token_hex
 from typing import Any, Final
 
@@ -13,13 +13,13 @@ from gateway.backends.assembly import Assembled, assemble
 from gateway.backends.gcs import own, tables, uploads
 from gateway.backends.gcs.client import API, Client, Request
 from gateway.backends.gcs.names import object_path
-from gateway.backends.gcs.reading import ATTEMPTS
+from gateway.backends.gcs.reading import ATTEMPTS, chunks_of
 from gateway.backends.gcs.resources import FIELDS, Found, Identity, beside, found, identified
 from gateway.backends.gcs.uploads import Marker, StoredPart
 from gateway.backends.gcs.writing import ABSENT, find
 from gateway.checksums import Checksum, combine
 from gateway.errors import ConditionalRequestConflict, InvalidPart, NoSuchKey, NoSuchUpload, PreconditionFailed
-from gateway.storage import Address, Completion, ObjectInfo, Part, Upload
+from gateway.storage import Address, Check, Completion, Download, ObjectInfo, Part, Upload
 
 SOURCES: Final = 32  # of one compose: https://cloud.google.com/storage/quotas#objects
 
@@ -39,8 +39,10 @@ async def complete_upload(
             await _destination(client, upload)
             raise
         completion.conditions.check_write(upload.at.key, there.info if there else None)
-        chosen = [stored[part.number] for part in claimed]
-        info = await _compose(client, _Plan(marker, chosen, made, there.generation if there else ABSENT))
+        plan = _Plan(marker, [stored[part.number] for part in claimed], made, there.generation if there else ABSENT)
+        if completion.check and not await _is_checked(client, plan, completion.check):
+            continue
+        info = await _compose(client, plan)
         if info:
             await uploads.clean(client, upload)
             return info
@@ -54,6 +56,32 @@ async def _destination(client: Client, upload: Upload) -> Found | None:
         await uploads.clean(client, upload)
         raise NoSuchUpload(UploadId=upload.id)
     return there
+
+
+async def _is_checked(client: Client, plan: "_Plan", check: Check) -> bool:
+    """Have the parts looked at that the object is to be made of; return False if one is not there any more."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for part in plan.parts:
+            async for chunk in chunks_of(client, plan.at.bucket, part.found):
+                yield chunk
+
+    size, said = sum(each.part.size for each in plan.parts), plan.marker.info.options
+    info = ObjectInfo(
+        plan.at.key,
+        size,
+        plan.identity.etag,
+        plan.marker.info.initiated,
+        headers=said.headers,
+        metadata=said.metadata,
+        labels=said.labels,
+        part_count=len(plan.parts),
+    )
+    try:
+        await check(Download(info, 0, size, chunks()))
+    except NoSuchKey:
+        return False
+    return True
 
 
 class _Plan:

@@ -59,6 +59,20 @@ async def open_object(client: Client, at: Address, options: ReadOptions) -> Asyn
     raise ServiceUnavailable
 
 
+async def chunks_of(client: Client, bucket: str, there: Found) -> AsyncIterator[bytes]:
+    """Give all bytes of one generation, also of one of our own. Raises: NoSuchKey, if it is not there any more."""
+    size = there.info.size
+    if not size:
+        return
+    request = _media(Address(bucket, there.info.key), there, 0, size)
+    async with await client.respond(request) as response:
+        async for chunk in _chunks(client, request, response):
+            size -= len(chunk)
+            yield chunk
+    if size:
+        raise ServiceUnavailable
+
+
 def body_of(download: Download) -> Body:
     """Return a download as an upload; it must stay open until that is through."""
     content = download.content

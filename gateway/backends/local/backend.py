@@ -183,6 +183,8 @@ class Local:
         try:
             await self._run(assembly.plan, parts, completion)
             await self._steps(assembly.steps())
+            if completion.check:
+                await completion.check(assembly.download())
             return await self._run(assembly.finish, completion.conditions)
         finally:
             await self._threads.surely(assembly.discard)

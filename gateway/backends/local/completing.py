@@ -15,7 +15,7 @@ from gateway.backends.local.root import Root
 from gateway.backends.local.scratch import Temp
 from gateway.conditions import Conditions
 from gateway.errors import InvalidPart, NoSuchUpload
-from gateway.storage import Address, Completion, ObjectInfo, Part, Upload, UploadInfo
+from gateway.storage import Address, Completion, Download, File, ObjectInfo, Part, Upload, UploadInfo
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,11 @@ class Assembly(Temp):
             yield from copied(source, self, range(part.size))
         finally:
             os.close(source)
+
+    def download(self) -> Download:
+        """Return what the parts became, which nobody else sees yet."""
+        info = self._draft().info
+        return Download(info, 0, info.size, File(self.descriptor, 0))
 
     def finish(self, conditions: Conditions) -> ObjectInfo:
         """Put the object in its place, for good; the upload is gone then."""

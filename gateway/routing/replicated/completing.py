@@ -13,7 +13,7 @@ from gateway.replication.records import Begun, Kind, Look, Op
 from gateway.routing.replicated.answers import refused
 from gateway.routing.replicated.uploads import Uploads, inner, staging
 from gateway.routing.replicated.writing import Gate
-from gateway.storage import Address, Completion, ObjectInfo, Part, ReadOptions, Upload
+from gateway.storage import Address, Check, Completion, Download, ObjectInfo, Part, ReadOptions, Upload
 
 
 class Completing(Uploads):
@@ -43,8 +43,11 @@ class Completing(Uploads):
 
     async def _complete_on_primary(self, upload: Upload, parts: Sequence[Part], completion: Completion) -> ObjectInfo:
         async def write(gate: Gate) -> ObjectInfo:
-            await gate()
-            return await self.primary.complete_upload(inner(upload), parts, completion)
+            if completion.check is None:
+                await gate()
+                return await self.primary.complete_upload(inner(upload), parts, completion)
+            checked = replace(completion, check=_before(gate, completion.check))
+            return await self.primary.complete_upload(inner(upload), parts, checked)
 
         return await self._to_primary(upload.at, Kind.PUT, write)
 
@@ -107,6 +110,16 @@ class Completing(Uploads):
         if not is_new and made.etag != etag:  # it became an object of other parts
             raise NoSuchUpload(UploadId=begun.id)
         return replace(made, key=begun.at.key, etag=etag or made.etag)
+
+
+def _before(gate: Gate, check: Check) -> Check:
+    """Return a check that asks the gate when it is through: it may take longer than what the gate says holds."""
+
+    async def checked(download: Download) -> None:
+        await check(download)
+        await gate()
+
+    return checked
 
 
 def _etag(parts: Sequence[Part]) -> str | None:

@@ -10,6 +10,7 @@ from gateway.conditions import Conditions
 from gateway.errors import (
     BadDigest,
     EntityTooSmall,
+    InvalidArgument,
     InvalidPart,
     InvalidPartNumber,
     InvalidPartOrder,
@@ -17,9 +18,11 @@ from gateway.errors import (
     InvalidRequest,
     NoSuchKey,
     NoSuchUpload,
+    NotImplementedByGateway,
     PreconditionFailed,
 )
 from gateway.storage import Address, Completion, ListQuery, Part, ReadOptions, WriteOptions
+from gateway.transfer import bytes_of
 from tests.backends.given import MIB, completed, etag, keys, put, read, some, told, uploaded, uploads
 
 ONE, TWO, THREE = some(5 * MIB), some(5 * MIB + 1, 1), b"the end"
@@ -48,6 +51,10 @@ WRONG_CLAIMS = {
     "order_of_last": (lambda p: [p[0], p[2], p[1]], InvalidPartOrder),
     "too_small": (lambda p: [p[2], p[3]], EntityTooSmall),
 }
+
+
+async def accept(download) -> None:
+    assert download.stop - download.start == len(WHOLE)
 
 
 class CompletionPromises:
@@ -188,6 +195,28 @@ class CompletionPromises:
         assert told((await storage.list_parts(upload)).parts) == told(parts)
         right = Completion(Conditions(if_match=(etag(b"old"),)), len(WHOLE), _whole("CRC64NVME"))
         await storage.complete_upload(upload, parts, right)
+        assert await read(storage, at) == WHOLE
+
+    async def test_what_an_upload_becomes_is_looked_at_before_anybody_sees_it(self, storage, bucket):
+        """S3 shows nobody what is in an upload; where it is so the check is refused before anything is done."""
+        at, looked = Address(bucket, "key"), []
+        await put(storage, at, b"old")
+        upload = await storage.create_upload(at)
+        *parts, _ = await uploaded(storage, upload, [*PARTS, (9, b"more")])
+
+        async def refuse(download):
+            looked.append((await bytes_of(download), await read(storage, at)))
+            raise InvalidArgument
+
+        with pytest.raises((InvalidArgument, NotImplementedByGateway)) as refused:
+            await storage.complete_upload(upload, parts, Completion(check=refuse))
+        assert looked == ([(WHOLE, b"old")] if refused.type is InvalidArgument else [])
+        assert await read(storage, at) == b"old"
+        assert told((await storage.list_parts(upload)).parts)[:3] == told(parts)
+        if looked:
+            await storage.complete_upload(upload, parts, Completion(check=accept))
+        else:
+            await storage.complete_upload(upload, parts, Completion())
         assert await read(storage, at) == WHOLE
 
     async def test_a_match_of_a_missing_key_names_it_at_completion(self, storage, bucket):
