@@ -25,6 +25,7 @@ from gateway.doctor.examine import Patient, as_json, examine
 from gateway.errors import S3Error
 from gateway.message import Owner
 from gateway.operations.service import Service
+from gateway.rates import Ledger
 from gateway.routing.at_most import AtMost
 from gateway.routing.observe import Observe
 from gateway.routing.place import Place
@@ -42,7 +43,6 @@ from gateway.server.limits import Limits
 from gateway.server.observe import Observer
 from gateway.server.parse import Parser
 from gateway.server.process import Plan
-from gateway.server.rates import Ledger
 from gateway.server.relay import Unchanging, begin_reloads
 from gateway.server.serve import Pipeline
 from gateway.server.status import Notice
@@ -129,16 +129,18 @@ async def build(
     how much, also of other workers; `notice` is told how replicated buckets do. Raises: StartError, KeyFileError.
     """
     async with AsyncExitStack() as opened:
-        sharing = sharing or Sharing()
+        sharing, ledger = sharing or Sharing(), ledger or Ledger()
         backends = await _observed(config, sharing, opened)
-        replicated = await opened.enter_async_context(_replicated(config, backends, worker, sharing, notice))
+        replicated = await opened.enter_async_context(
+            _replicated(config, backends, worker, sharing, ledger=ledger, notice=notice)
+        )
         routes = _routes(config, backends, replicated)
         imaged = await opened.enter_async_context(_imaged(config, _routed(routes), worker, sharing))
         storage = _protected(config, imaged)
         service = Service(storage, config.region, _keeps_acls(config))
         policy = Policy(storage, public=_is_public(config), keeps_acls=_keeps_acls(config))
         verifier = Verifier(keys_of(config), config.region, sigv2=config.auth.sigv2)
-        parser, throttle = Parser(config.domain, config.trusted_proxies), _throttle(config, ledger or Ledger())
+        parser, throttle = Parser(config.domain, config.trusted_proxies), _throttle(config, ledger)
         pipeline = Pipeline(parser, verifier, policy, service, throttle)
         if worker == 0:
             said = ("reaping", frozenset(config.buckets.items()), frozenset(config.backends.items()), config.uploads)
@@ -156,7 +158,7 @@ async def opened_storage(config: Config) -> AsyncIterator[Backend]:
     async with AsyncExitStack() as opened:
         sharing = Sharing()
         backends = await _observed(config, sharing, opened)
-        replicated = await opened.enter_async_context(_replicated(config, backends, _COMMAND, sharing, None))
+        replicated = await opened.enter_async_context(_replicated(config, backends, _COMMAND, sharing, ledger=Ledger()))
         yield _protected(config, _routed(_routes(config, backends, replicated)))
 
 
@@ -258,14 +260,22 @@ def keys_of(config: Config) -> Mapping[str, Key]:
     }
 
 
-def _replicated(
-    config: Config, backends: Mapping[str, Backend], worker: int, sharing: Sharing, notice: Notice | None
+def _replicated(  # noqa: PLR0913  what is the whole gateway's, handed on
+    config: Config,
+    backends: Mapping[str, Backend],
+    worker: int,
+    sharing: Sharing,
+    *,
+    ledger: Ledger,
+    notice: Notice | None = None,
 ) -> AbstractAsyncContextManager[Mapping[str, Backend]]:
     if not any(bucket.copies for bucket in config.buckets.values()):
         return nullcontext({})
     from gateway.routes import replicated_routes  # noqa: PLC0415  the libraries of databases take time and memory
 
-    return replicated_routes(config, backends, worker, sharing, *([notice.tell] if notice else []))
+    return replicated_routes(
+        config, backends, worker, sharing, ledger=ledger, **({"tell": notice.tell} if notice else {})
+    )
 
 
 def _places(config: Config) -> Mapping[str, Mapping[str, object]]:

@@ -127,6 +127,22 @@ HEALED: Final = Counter("gateway_heal_objects", "Keys brought back to the primar
 MIRRORED: Final = Counter(
     "gateway_mirror_objects", "Keys looked at for a mirror, by what was done.", ["route", "target", "result"]
 )
+COPYING: Final = Gauge(
+    "gateway_copying_at_once",
+    "Keys that all workers together may bring to a storage at once: it is found out what that bears.",
+    ["route", "target"],
+    multiprocess_mode="livesum",
+)
+COPYING_HALVED: Final = Counter(
+    "gateway_copying_halved",
+    "How often that was halved, because the storage was too busy or did not answer.",
+    ["route", "target"],
+)
+COPYING_WAITED: Final = Counter(
+    "gateway_copying_waited_seconds",
+    "How long keys have waited because a storage is asked no faster than it is to be.",
+    ["route", "target"],
+)
 READS: Final = Counter("gateway_reads_served", "Reads that found something, by where.", ["route", "from"])
 READS_REFUSED: Final = Counter("gateway_reads_refused", "Reads that nobody could answer.", ["route", "reason"])
 BREAKERS: Final = Gauge(
@@ -194,6 +210,9 @@ __all__ = [
     "BREAKER_CHANGES",
     "BUILD",
     "CONNECTIONS",
+    "COPYING",
+    "COPYING_HALVED",
+    "COPYING_WAITED",
     "DEAD",
     "HEALED",
     "IMAGE_DUPLICATES",

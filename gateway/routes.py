@@ -10,8 +10,9 @@ from typing import Final
 import structlog
 
 from gateway.config import Config
-from gateway.config.models import EVERY_OTHER, Bucket, Elsewhere, Mirror
+from gateway.config.models import EVERY_OTHER, Bucket, Copying, Elsewhere, Mirror
 from gateway.errors import ServiceUnavailable
+from gateway.rates import Ledger
 from gateway.replication.baseline import Baseline
 from gateway.replication.beacon import PATIENCE, Beacon
 from gateway.replication.echo import Echo
@@ -25,11 +26,13 @@ from gateway.replication.mirroring import Mirroring
 from gateway.replication.pace import Most, Pace
 from gateway.replication.records import Timing, new_id
 from gateway.replication.sweeper import Sweeper
+from gateway.replication.window import Window
 from gateway.routing.breaking import Breaking
 from gateway.routing.place import Place
 from gateway.routing.private import Private
 from gateway.routing.rename import Rename
 from gateway.routing.replicated import Replicated, Storages
+from gateway.routing.sparing import Allowance, Sparing
 from gateway.server.bind import StartError
 from gateway.sharing import Sharing
 from gateway.state import Store, open_store
@@ -50,8 +53,14 @@ def is_replicated(bucket: Bucket) -> bool:
 
 
 @asynccontextmanager
-async def replicated_routes(
-    config: Config, backends: Mapping[str, Backend], worker: int, sharing: Sharing, tell: Tell = unheard
+async def replicated_routes(  # noqa: PLR0913  what is the whole gateway's, handed on
+    config: Config,
+    backends: Mapping[str, Backend],
+    worker: int,
+    sharing: Sharing,
+    *,
+    ledger: Ledger,
+    tell: Tell = unheard,
 ) -> AsyncIterator[Mapping[str, Backend]]:
     """Open what stands behind each bucket with a fallback or mirrors, by its name in the configuration.
 
@@ -69,7 +78,7 @@ async def replicated_routes(
             raise StartError(f"state: cannot be opened: {error}") from error
         storages: dict[str, Backend] = {}
         for name in wanted:
-            made = partial(_Route, config, name, backends, store, tell)
+            made = partial(_Route, config, name, backends, store, ledger=ledger, tell=tell)
             running = partial(_running, made, first=worker == 0)
             storages[name] = await opened.enter_async_context(sharing.use(_made_of(config, name), running))
         yield {name: Private(storage) for name, storage in storages.items()}
@@ -93,13 +102,20 @@ async def _running(made: Callable[[], "_Route"], *, first: bool) -> AsyncIterato
 class _Route:
     """All that one replicated bucket is made of, in this process."""
 
-    def __init__(self, config: Config, name: str, backends: Mapping[str, Backend], store: Store, tell: Tell) -> None:
+    def __init__(  # noqa: PLR0913  what is the whole gateway's, handed on
+        self, config: Config, name: str, backends: Mapping[str, Backend], store: Store, *, ledger: Ledger, tell: Tell
+    ) -> None:
         bucket, node = config.buckets[name], new_id()
         self._config, self._name, self._automatic = config, name, bucket.failover == "auto"
         self._tell = tell
         self._primary = Breaking(placed(name, bucket, backends), node)
         self._fallback = Breaking(placed(name, bucket.fallback, backends), node) if bucket.fallback else None
         self._mirrors = {mirror.backend: Breaking(placed(name, mirror, backends), node) for mirror in bucket.mirrors}
+        self._spared = {
+            mirror.backend: _sparing(self._mirrors[mirror.backend], mirror.limits, name, ledger)
+            for mirror in bucket.mirrors
+        }
+        self._healed = _sparing(self._primary, bucket.healing, name, ledger)
         self._protect = {mirror.backend: mirror.protect for mirror in bucket.mirrors}
         self._timing = timing_of(config, bucket)
         fallback = bucket.fallback.backend if bucket.fallback else ""
@@ -140,17 +156,20 @@ class _Route:
                 await asyncio.wait_for(self._journal.drained(), LAST_WORDS)
             for storage in self._storages():
                 storage.close()
+            for spared in (self._healed, *self._spared.values()):
+                spared.window.close()
 
     def _work(self, *, first: bool) -> Sequence[Coroutine[None, None, None]]:
         storages = self._storages()
         work = [self._member.run(), self._beacon.run(first=first), self._pace.run()]
         work += [storage.run() for storage in storages]
         if self._fallback:
-            healer = Healer(self._journal, self._primary, self._fallback, self._timing, self._echo)
+            healed = self._healed
+            healer = Healer(self._journal, healed, self._fallback, self._timing, self._echo, window=healed.window)
             work.append(self._when_certain(healer.run()))
         if self._fallback and first:
             work.append(Ground(self._journal, self._primary, self._fallback, self._buckets).run())
-        for target, mirror in self._mirrors.items():
+        for target, mirror in self._spared.items():
             work.append(self._when_certain(self._mirroring[target].run()))
             if first:
                 work.append(Keeping(mirror, self._protect[target]).run(self._buckets))
@@ -171,14 +190,16 @@ class _Route:
         return [self._primary, *([self._fallback] if self._fallback else []), *self._mirrors.values()]
 
     def _mirroring_of(self, mirror: Mirror) -> Mirroring:
+        spared = self._spared[mirror.backend]
         return Mirroring(
             self._journal,
             mirror.backend,
             self._timing,
             primary=self._primary,
             fallback=self._fallback,
-            mirror=self._mirrors[mirror.backend],
+            mirror=spared,
             protect=mirror.protect,
+            window=spared.window,
         )
 
     async def _buckets(self) -> Sequence[str]:
@@ -186,6 +207,12 @@ class _Route:
 
     async def _buckets_on(self, storage: Backend) -> Sequence[str]:
         return await buckets_on(self._config, self._name, storage)
+
+
+def _sparing(storage: Backend, said: Copying, route: str, ledger: Ledger) -> Sparing:
+    """Return a storage as it is asked in the background."""
+    allowance = Allowance(ledger, route, storage.name, said.rate or 0, said.bandwidth or 0)
+    return Sparing(storage, Window(allowance.at_once(said.concurrency), route=route, target=storage.name), allowance)
 
 
 async def buckets_on(config: Config, entry: str, storage: Backend) -> Sequence[str]:

@@ -192,6 +192,14 @@ def _named(value: object) -> object:
     return {"backend": value} if isinstance(value, str) else value
 
 
+class Copying(Section):
+    """How fast what a storage lacks is brought there."""
+
+    rate: float | None = Field(None, gt=0)
+    bandwidth: Bytes | None = Field(None, ge=256 * 1024)
+    concurrency: int = Field(32, ge=1, le=512)
+
+
 class Mirror(Elsewhere):
     """Where a bucket's objects are kept in step, and what becomes of those that are replaced or deleted there."""
 
@@ -199,6 +207,7 @@ class Mirror(Elsewhere):
     protect: Seconds = Field(30 * 86400.0, ge=0)
     max_lag: Seconds | None = Field(None, gt=0)
     on_lag: Literal["alert", "throttle", "reject"] = "alert"
+    limits: Copying = Copying()
 
 
 class Bucket(Elsewhere):
@@ -207,6 +216,7 @@ class Bucket(Elsewhere):
     fallback: Annotated[Elsewhere, BeforeValidator(_named)] | None = None
     mirrors: tuple[Annotated[Mirror, BeforeValidator(_named)], ...] = ()
     failover: Literal["auto", "manual"] = "auto"
+    healing: Copying = Copying()
     stale_reads: bool = False
     replication_status: bool = False
     read_only: bool = False

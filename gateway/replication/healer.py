@@ -14,35 +14,44 @@ from gateway.replication.lease import Lease
 from gateway.replication.making import have
 from gateway.replication.outcome import name_of, result_of
 from gateway.replication.records import Claim, Outcome, Recorded, Row, Timing
+from gateway.replication.window import Window
 from gateway.storage import Address, Backend
 
 log = structlog.get_logger()
-WORKERS: Final = 32  # keys at once
+BUCKETS: Final = 32  # at once
 AGAIN: Final = 5.0  # times Timing.backoff, until a bucket is tried again
-IDLE: Final = 0.5  # seconds after which it is looked again for work
+IDLE: Final = 0.5  # seconds after which it is looked again for work, or tried again where the primary does not answer
 
 
 class Healer:
     """Heals keys, a few at once, each under a claim of its row."""
 
-    def __init__(
-        self, journal: Journal, primary: Backend, fallback: Backend, timing: Timing, echo: Echo | None = None
+    def __init__(  # noqa: PLR0913  two storages are what it is between
+        self,
+        journal: Journal,
+        primary: Backend,
+        fallback: Backend,
+        timing: Timing,
+        echo: Echo | None = None,
+        *,
+        window: Window | None = None,
     ) -> None:
+        self._window = window or Window()
         self._journal, self._timing, self._echo = journal, timing, echo
         self._primary, self._fallback = primary, fallback
 
     async def run(self) -> None:
         """Heal for ever whatever there is to heal."""
         while True:
-            if not await self.round():
+            if not await self.round() or self._window.in_doubt:
                 await asyncio.sleep(IDLE)
 
     async def round(self) -> int:
         """Heal the keys whose turn it is, and return how many were tried."""
         try:
-            buckets = await self._journal.buckets.claim(WORKERS)
+            buckets = await self._journal.buckets.claim(BUCKETS)
             await asyncio.gather(*(self.make(bucket) for bucket in buckets))
-            claims = await self._journal.claim_rows(WORKERS)
+            claims = await self._journal.claim_rows(self._window.size)
         except ServiceUnavailable:
             return 0
         await asyncio.gather(*(self.heal(claim) for claim in claims))

@@ -15,12 +15,12 @@ from gateway.replication.keeping import Keeping
 from gateway.replication.lease import Lease
 from gateway.replication.outcome import Braked, name_of, result_of
 from gateway.replication.records import SOURCE_MISSING, Claim, Kind, Outcome, Timing
+from gateway.replication.window import Window
 from gateway.storage import Address, Backend, ObjectInfo
 
 log = structlog.get_logger()
-WORKERS: Final = 32  # keys at once
 _PERMANENT: Final = frozenset({400, 403})  # answers that no retry will change
-IDLE: Final = 0.5  # seconds after which it is looked again for work
+IDLE: Final = 0.5  # seconds after which it is looked again for work, or tried again where the mirror does not answer
 
 PATIENCE: Final = 20.0  # seconds that a client waits while somebody else is at its key
 NEXT: Final = 0.02  # seconds between two looks whether that is over
@@ -56,23 +56,25 @@ class Mirroring:
         fallback: Backend | None,
         mirror: Backend,
         protect: float = 0.0,
+        window: Window | None = None,
     ) -> None:
         self._journal, self._target, self._timing = journal, target, timing
         self._primary, self._fallback, self._mirror = primary, fallback, mirror
         self._keeping = Keeping(mirror, protect) if protect else None
+        self._window = window or Window()
         self._working: set[asyncio.Task[Outcome]] = set()
         self._made = self._deleted = 0  # keys, not yet counted in the journal
 
     async def run(self) -> None:
         """Mirror for ever whatever is dirty."""
         while True:
-            if not await self.round():
+            if not await self.round() or self._window.in_doubt:
                 await asyncio.sleep(IDLE)
 
     async def round(self) -> int:
         """Mirror the keys whose turn it is, and return how many were tried."""
         try:
-            claims = await self._journal.claim_tasks(self._target, WORKERS)
+            claims = await self._journal.claim_tasks(self._target, self._window.size)
         except ServiceUnavailable:
             return 0
         await asyncio.gather(*(self.work(claim) for claim in claims))

@@ -85,7 +85,6 @@ class Timing:
 
     lease: float = 5.0  # a node may act by NORMAL so long after it asked
     poll: float = 1.0
-    workers: int = 32
     worker_poll: float = 1.0  # between two looks for work where there was none
     node_lease: float = 10.0  # a node's ops are its own so long after it asked
     hold: float = 600.0  # a write whose answer was lost may be applied so much later

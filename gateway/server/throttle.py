@@ -10,8 +10,8 @@ from typing import Final
 from gateway import metrics
 from gateway.errors import SlowDown
 from gateway.message import Call, Caller
+from gateway.rates import Ledger
 from gateway.server.exchange import Exchange
-from gateway.server.rates import Ledger
 
 BURST: Final = 1.0  # seconds' worth that may come at once
 ROUNDING: Final = 1e-6

@@ -153,6 +153,7 @@ def changed(file, change):
         lambda said: said["buckets"].update(other={"backend": "two"}),
         lambda said: said["buckets"].update(more={"backend": "three"}),
         lambda said: said["buckets"]["media"].update(failover="manual", public="read"),
+        lambda said: said["buckets"]["media"].update(healing={"rate": 5, "bandwidth": "1MiB"}),
         lambda said: said.update(keys=[{"access_key": "OTHER", "secret_key": "other-secret"}]),
     ],
 )

@@ -11,9 +11,9 @@ from prometheus_client import REGISTRY
 
 from gateway.backends.local import open_local
 from gateway.backends.memory import Memory
+from gateway.rates import Ledger
 from gateway.server import throttle
 from gateway.server.limits import Limits
-from gateway.server.rates import Ledger
 from gateway.server.throttle import Meter, Rate, Throttle, network
 from tests.server.harness import ACCESS_KEY, receive, serving
 from tests.server.test_write import Given

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from enum import Enum
 from itertools import count
 
@@ -15,6 +14,7 @@ from gateway.replication.member import Member
 from gateway.replication.mirroring import Mirroring
 from gateway.replication.records import Baseline, Mode, Timing, Vote
 from gateway.replication.sweeper import Sweeper
+from gateway.replication.window import Window
 from gateway.routing.replicated import Replicated, Storages
 from gateway.state.store import StateUnavailable, StateUnknown
 from gateway.storage import Address, Body
@@ -188,7 +188,7 @@ class World:
 
     async def heal_some(self, rounds):
         """Heal so many keys at most."""
-        healer = Healer(self.journal, self.primary, self.fallback, replace(self.timing, workers=1))
+        healer = Healer(self.journal, self.primary, self.fallback, self.timing, window=Window(1))
         for _ in range(rounds):
             await healer.round()
 
