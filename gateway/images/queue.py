@@ -81,7 +81,11 @@ class Queue:
     # --- writes ---
 
     async def begin(self, at: Address, hold: float) -> Intent:
-        """Write down that a key is about to be written. Who does not end it within `hold` seconds is not waited for."""
+        """Write down that a key is about to be written. Who does not end it within `hold` seconds is not waited for.
+
+        Raises: SlowDown, where too much waits for the database already.
+        """
+        self._store.admit()
         intent = Intent(new_id(), at)
 
         def work(tx: Transaction) -> None:

@@ -14,9 +14,9 @@ AT_ONCE = 1000
 _KEY = ("route", "backend", "bucket", "key")
 
 
-def discard(tx: Transaction, scope: Scope, trash: Sequence[Trash]) -> None:
-    """Have objects deleted, after a while."""
-    due = scope.rules.trash_due(tx.now)
+def discard(tx: Transaction, scope: Scope, trash: Sequence[Trash], *, superseded: bool = False) -> None:
+    """Have objects deleted, after a while; `superseded`: newer states have replaced them."""
+    due = scope.rules.superseded_due(tx.now) if superseded else scope.rules.trash_due(tx.now)
     values = [
         {
             "route": scope.route,

@@ -141,8 +141,10 @@ class Journal:
     async def begin(self, at: Address, kind: Kind, *, on_fallback: bool = False, staged: str = "") -> Op:
         """Write down an intent, before the first byte of it goes anywhere.
 
-        On the fallback `op.staged` is where to write: a key never used before, unless an upload's is given.
+        On the fallback `op.staged` is where to write: a key never used before, unless an upload's is given. Raises:
+        SlowDown, where too much waits for the database already.
         """
+        self._store.admit()
         op_id = new_id()
         if on_fallback and not staged:
             staged = staged_key(op_id)
@@ -206,8 +208,11 @@ class Journal:
     async def bury(
         self, ats: Sequence[Address], conditions: Conditions = ANY_STATE, known: Seen | Unset = UNSET
     ) -> Sequence[Row]:
-        """Make absence the newest state of keys, all or none, and return it. Raises as `commit` does."""
-        return await self._run(rows.bury, ats, Terms(conditions, known)) if ats else ()
+        """Make absence the newest state of keys, all or none, and return it. Raises as `begin` and `commit` do."""
+        if not ats:
+            return ()
+        self._store.admit()
+        return await self._run(rows.bury, ats, Terms(conditions, known))
 
     # --- listings and buckets ---
 

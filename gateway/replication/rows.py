@@ -249,7 +249,8 @@ def put(tx: Transaction, scope: Scope, row: Row, old: Row | None) -> Row:
     if old is not None:
         tx.connection.execute(update(ROWS).where(at_key(ROWS, scope.route, row.at)).values(values))
         if old.staged and old.staged != row.staged:
-            garbage.discard(tx, scope, [Trash(scope.fallback, Address(row.at.bucket, old.staged))])
+            old_object = Trash(scope.fallback, Address(row.at.bucket, old.staged))
+            garbage.discard(tx, scope, [old_object], superseded=True)
         return row
     tx.connection.execute(insert(ROWS), {**_beginning(tx, scope, row.at), **values})
     return row

@@ -4,8 +4,11 @@ HOLD (`Timing.hold`) is the longest time after which a storage may still apply a
 """
 
 import random
+from typing import Final
 
 from gateway.replication.records import Mode, Outcome, Timing
+
+SUPERSEDED: Final = 60.0  # seconds; twice the time between two beacons
 
 
 class Rules:
@@ -75,6 +78,14 @@ class Rules:
     def trash_due(self, now: float) -> float:
         """When an object that is needed no more may be deleted: who looked at its row may still be reading."""
         return now + self.timing.hold
+
+    def superseded_due(self, now: float) -> float:
+        """When a staged object may be deleted that a newer one has replaced: its write is over, it has been current.
+
+        Until then whoever looked at its row has begun to read it, and a database that was set back by less than the
+        beacons notice still has it. A key that is written all the time leaves no more behind than it did in that time.
+        """
+        return now + min(self.timing.hold, SUPERSEDED)
 
     def settled_before(self, now: float) -> float:
         """When the primary must last have been asked to delete a bucket for it to have done so by now, or never."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Final
 
 import structlog
 
@@ -13,6 +14,7 @@ from gateway.replication.records import Timing, Trash
 from gateway.storage import Backend
 
 log = structlog.get_logger()
+AT_ONCE: Final = 16  # deletes
 
 
 class Sweeper:
@@ -28,10 +30,11 @@ class Sweeper:
             await asyncio.sleep(self._timing.sweep_every)
 
     async def round(self) -> None:
-        """Sweep once."""
+        """Sweep once: until nothing is due that has not been tried."""
         try:
-            for trash in await self._journal.sweep():
-                await self._delete(trash)
+            while trash := await self._journal.sweep():
+                for start in range(0, len(trash), AT_ONCE):
+                    await asyncio.gather(*map(self._delete, trash[start : start + AT_ONCE]))
         except ServiceUnavailable as error:
             log.warning("sweep_failed", error=name_of(error))
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from gateway.state.line import Line
 from gateway.state.migrate import migrate
 from gateway.state.store import StateUnavailable, StateUnknown, Store, Transaction
 
@@ -85,6 +86,10 @@ class Postgres:
         self._engine = engine
         self._reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._glancing = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._line = Line()
+
+    def admit(self) -> None:
+        self._line.check()
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
         return await _trying(lambda: self._run(work))
@@ -96,10 +101,15 @@ class Postgres:
         return await _trying(lambda: self._do(self._glancing, work))
 
     async def _run(self, work: Callable[[Transaction], T]) -> T:
-        async with self._engine.connect() as connection:
-            result = await _do(connection, work)
-            await _commit(connection)
-            return result
+        place = self._line.enter()  # for a connection: whom the database itself lets wait, others may overtake
+        try:
+            async with self._engine.connect() as connection:
+                self._line.leave(place)
+                result = await _do(connection, work)
+                await _commit(connection)
+                return result
+        finally:
+            self._line.leave(place)
 
     async def _do(self, engine: AsyncEngine, work: Callable[[Transaction], T]) -> T:
         async with engine.connect() as connection:

@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from gateway.state.clock import boot, origin
 from gateway.state.filesystem import refuse_remote
+from gateway.state.line import Line
 from gateway.state.migrate import migrate
 from gateway.state.store import StateUnavailable, StateUnknown, Store, Transaction
 
@@ -164,12 +165,20 @@ class Sqlite:
         self._opened: list[Connection] = []
         self._glancing = self._open_reader()
         _raw(self._glancing).execute("PRAGMA busy_timeout = 0")
+        self._line = Line()
         self._writer.start()
+
+    def admit(self) -> None:
+        self._line.check()
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
         done: asyncio.Future[T] = self._loop.create_future()
+        place = self._line.enter()
         self._writer.submit(_Job(work, done))
-        return await done
+        try:
+            return await done
+        finally:
+            self._line.leave(place)
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._loop.run_in_executor(self._readers, self._read, work)

@@ -78,6 +78,12 @@ class Transaction(Protocol):
 class Store(Protocol):
     """A database."""
 
+    def admit(self) -> None:
+        """Return if work may come that can still be refused: before anything else of a request is done.
+
+        Raises: SlowDown, where too much waits already, or for too long.
+        """
+
     async def run(self, work: Callable[[Transaction], T]) -> T:
         """Do some work; it is durable when this returns. What `work` raises undoes it, and is raised.
 

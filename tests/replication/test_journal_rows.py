@@ -6,6 +6,7 @@ import pytest
 from gateway.conditions import Conditions
 from gateway.errors import ConditionalRequestConflict, NoSuchKey, PreconditionFailed, ServiceUnavailable
 from gateway.replication.records import UNSET, Kind, Mode, Outcome, Trash
+from gateway.replication.rules import SUPERSEDED
 from gateway.storage import Address
 from tests.replication.given import (
     AGES,
@@ -98,16 +99,6 @@ async def test_an_op_is_committed_once(store):
     await here.commit(op, info())
     with pytest.raises(ServiceUnavailable):
         await here.commit(op, info())
-
-
-async def test_what_a_row_replaces_is_deleted_after_hold(store):
-    here = await failed_over(store)
-    first = await committed(here)
-    second = await committed(here)
-    assert second.gen > first.gen
-    assert await here.sweep() == []
-    store.later(HOLD + 1)
-    assert await here.sweep() == [Trash("disk", Address(KEY.bucket, first.staged))]
 
 
 async def test_what_a_tombstone_replaces_is_deleted_after_hold(store):
@@ -435,3 +426,18 @@ async def test_an_operator_is_told_what_the_primary_lacks(store):
     healing = await here.unhealed()
     assert healing[:3] == (2, 1, 6)
     assert 60 <= healing.oldest < 120
+
+
+async def test_what_a_newer_state_has_replaced_goes_sooner_than_what_nobody_knows_of(store):
+    here = await failed_over(store)
+    first = await committed(here)
+    given_up = await here.begin(KEY, Kind.PUT, on_fallback=True)
+    second = await committed(here)
+    assert second.gen > first.gen
+    await settled(here, (given_up, Outcome.REFUSED, None))
+    store.later(SUPERSEDED - 1)
+    assert await here.sweep() == []
+    store.later(2)
+    assert await here.sweep() == [Trash("disk", Address(KEY.bucket, first.staged))]
+    store.later(TIMING.hold)
+    assert Trash("disk", Address(KEY.bucket, given_up.staged)) in await here.sweep()

@@ -64,6 +64,9 @@ class NodeStore:
         self._database, self._weather = database, weather
         self.cut = False
 
+    def admit(self) -> None:
+        """Anything may come: how long works wait is not what is simulated."""
+
     async def run(self, work: Callable[[Transaction], _T]) -> _T:
         result = await self._ask(work)
         if not self._weather.quiet and self._weather.dice.random() < 0.01:

@@ -2,10 +2,12 @@ import asyncio
 import threading
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import DBAPIError
 
-from gateway.state import StateUnavailable, open_store
+from gateway.errors import SlowDown
+from gateway.state import StateUnavailable, line, open_store
 from gateway.state.postgresql import Postgres
 from gateway.state.schema import NODES
 from tests.state.databases import empty
@@ -126,6 +128,44 @@ async def test_who_locks_a_route_is_alone_with_it(store):
         return seen
 
     assert sorted(await asyncio.gather(*(store.run(slow) for _ in range(20)))) == list(range(20))
+
+
+async def test_who_would_wait_behind_too_many_is_not_let_in(store, monkeypatch):
+    monkeypatch.setattr(line, "LONGEST", 30)
+    store.admit()
+    waiting = [asyncio.ensure_future(store.run(lambda _: None)) for _ in range(60)]
+    await asyncio.sleep(0)
+    before = refused()
+    with pytest.raises(SlowDown):
+        store.admit()
+    assert refused() == before + 1
+    await asyncio.gather(*waiting)
+    store.admit()
+
+
+async def test_who_would_wait_for_too_long_is_not_let_in(store, monkeypatch):
+    waiting = [asyncio.ensure_future(store.run(lambda _: None)) for _ in range(20)]
+    await asyncio.sleep(0)
+    store.admit()
+    monkeypatch.setattr(line, "SLOWEST", 0.0)
+    with pytest.raises(SlowDown):
+        store.admit()
+    await asyncio.gather(*waiting)
+    store.admit()
+
+
+async def test_who_has_gone_away_does_not_wait_any_more(store, monkeypatch):
+    monkeypatch.setattr(line, "LONGEST", 2)
+    waiting = [asyncio.ensure_future(store.run(lambda _: None)) for _ in range(40)]
+    await asyncio.sleep(0)
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    store.admit()
+
+
+def refused():
+    return REGISTRY.get_sample_value("gateway_limited_total", {"limit": "state"}) or 0.0
 
 
 async def test_a_thousand_keys_are_locked_at_once(store):

@@ -31,6 +31,9 @@ class Timed:
     def later(self, seconds):
         self.ahead += seconds
 
+    def admit(self):
+        self.inner.admit()
+
     async def run(self, work):
         self.writes += 1
         failure = self.failures.popleft() if self.failures else ""

@@ -7,7 +7,7 @@ from enum import Enum
 from itertools import count
 
 from gateway.backends.memory import Memory
-from gateway.errors import InternalError, S3Error, ServiceUnavailable
+from gateway.errors import InternalError, S3Error, ServiceUnavailable, SlowDown
 from gateway.replication.healer import Healer
 from gateway.replication.journal import Journal
 from gateway.replication.member import Member
@@ -114,6 +114,11 @@ class State:
     def __init__(self):
         self.database = Database()
         self.fails: type[Exception] | None = None
+        self.is_busy = False
+
+    def admit(self):
+        if self.is_busy:
+            raise SlowDown
 
     async def run(self, work):
         if self.fails is StateUnavailable:
