@@ -30,6 +30,7 @@ def gateway(tmp_path_factory):
     process = GatewayProcess(tmp_path_factory.mktemp("audited"), extra={"keys": keys, "log": log})
     with running(process):
         process.client().create_bucket(Bucket="media")
+        until(lambda: events(process))  # its line may come behind its answer, and would be taken for that of a test
         yield process
 
 
