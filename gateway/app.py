@@ -12,10 +12,12 @@ from typing import Any, Final
 
 import structlog
 
+from gateway import metrics
 from gateway.auth.keys import Grants, Key
 from gateway.auth.policy import Policy
 from gateway.auth.verify import Verifier
 from gateway.backends.registry import BACKENDS
+from gateway.budget import BUDGET
 from gateway.config import Config, models
 from gateway.config.follow import Follow
 from gateway.config.keyfile import kept_key
@@ -96,6 +98,8 @@ async def _serving(
             await opened.enter_async_context(sharing.use("traces", _traced))
         gateway = await opened.enter_async_context(build(config, worker, sharing, ledger, notice))
         logs.configure(config.log.format, config.log.level)
+        BUDGET.set_limit(config.body_memory)
+        metrics.BODY_MEMORY_LIMIT.set(config.body_memory)
         if worker == 0:
             notice.begin({name: backend.type for name, backend in config.backends.items()}, _places(config))
         yield gateway
@@ -148,7 +152,7 @@ async def build(
             await opened.enter_async_context(sharing.use(said, reaping))
         observer = Observer(pipeline, access_log(config.log.format, config.log.level, audit=config.log.audit))
         watched = {name: _watched(config, backend) for name, backend in backends.items()}
-        limits = Limits(**config.limits.model_dump(exclude={"requests", "client", "key"}))
+        limits = Limits(**config.limits.model_dump(exclude={"requests", "memory", "client", "key"}))
         yield Gateway(observer, watched, limits, config.drain)
 
 

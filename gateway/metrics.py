@@ -19,6 +19,16 @@ RECEIVED: Final = Counter("gateway_received_bytes", "Bytes of request bodies, as
 SENT: Final = Counter("gateway_sent_bytes", "Bytes of answers, without their headers.", ["operation"])
 IN_FLIGHT: Final = Gauge("gateway_requests_in_flight", "Requests being answered.", multiprocess_mode="livesum")
 CONNECTIONS: Final = Gauge("gateway_connections", "Open connections of clients.", multiprocess_mode="livesum")
+BODY_MEMORY: Final = Gauge(
+    "gateway_body_memory_bytes",
+    "What bodies may take of the memory at most, of all those that are on their way.",
+    multiprocess_mode="livesum",
+)
+BODY_MEMORY_LIMIT: Final = Gauge(
+    "gateway_body_memory_limit_bytes",
+    "How much that may be; then new ones wait.",
+    multiprocess_mode="livesum",
+)
 LIMITED: Final = Counter(
     "gateway_limited", "Requests and connections that were told to slow down, and calls of backends.", ["limit"]
 )
@@ -205,6 +215,8 @@ __all__ = [
     "BACKEND_SECONDS",
     "BACKEND_SENT",
     "BASELINE",
+    "BODY_MEMORY",
+    "BODY_MEMORY_LIMIT",
     "BRAKED",
     "BREAKERS",
     "BREAKER_CHANGES",

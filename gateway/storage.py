@@ -20,6 +20,9 @@ from gateway.errors import EntityTooLarge, IncompleteBody
 
 PIECE: Final = 244 * 1024  # how much of a body is hashed and passed on at once: whole pages, and no more than uvloop
 # reads from a socket at once (256 000 bytes), or two such reads are joined: twice the memory, and a copy of all
+HELD: Final = 6 * PIECE  # what is held at most of a body of known size, from the client's socket to the storage's
+UNSIZED: Final = 20 * 1024 * 1024  # and of one whose size nobody knows, which a storage may have to be told beforehand
+STREAMED: Final = 3 * PIECE  # and of a body that comes from a storage and goes to a client
 PRIVATE: Final = ".gw/"  # keys that begin so are the gateway's own, on every storage, and no client's
 SMALL: Final = 64 * 1024  # up to here it is cheaper to do a thing at once than to hand it to a thread
 

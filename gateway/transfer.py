@@ -3,9 +3,21 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
+from gateway.budget import BUDGET
 from gateway.errors import InternalError
-from gateway.storage import PIECE, Body, Download, File
+from gateway.storage import HELD, PIECE, Body, Download, File
+
+
+def room_for(download: Download) -> AbstractAsyncContextManager[None]:
+    """Wait until there is memory for the bytes of a download on their way into a storage. Raises: SlowDown."""
+    return BUDGET.held(_most_of(download))
+
+
+def room_at_once(download: Download) -> AbstractContextManager[None]:
+    """Count their memory, and do not wait: for what others wait for who hold some, and for what is done beside all."""
+    return BUDGET.counted(_most_of(download))
 
 
 def body_of(download: Download) -> Body:
@@ -53,3 +65,7 @@ async def _read(file: File, size: int) -> AsyncIterator[bytes]:
             return  # cut off underneath: the body is refused as too short
         yield chunk
         offset += len(chunk)
+
+
+def _most_of(download: Download) -> int:
+    return min(download.stop - download.start, HELD)

@@ -79,6 +79,7 @@ TYPES = "expected one of 'gcs', 'local', 'memory', 'r2', 's3'"
         ("keys: [{access_key: a, alow: []}]", "1: keys[0].alow: unknown key, did you mean allow?"),
         ("drain: soon", f"1: drain: {DURATION}, got 'soon'"),
         ("drain: 30", f"1: drain: {DURATION}, got 30"),
+        ("limits: {memory: 1MiB}", "1: limits.memory: expected auto or a size of at least 16MiB, got '1MiB'"),
         ("limits: {headers: 1TB}", f"1: limits.headers: {SIZE}, got '1TB'"),
         ("listen: 9000", f"1: listen: {ADDRESS}, got 9000"),
         ("listen: a:70000", f"1: listen: {ADDRESS}, got 'a:70000'"),

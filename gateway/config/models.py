@@ -24,8 +24,9 @@ from pydantic import (
 from gateway.auth.keys import Grants
 from gateway.backends.s3.endpoint import endpoint_of
 from gateway.config.images import BucketImages, Images
+from gateway.config.machine import available_memory
 from gateway.config.section import Section
-from gateway.config.units import Address, Bytes, Endpoint, Seconds, Workers
+from gateway.config.units import Address, Bytes, Endpoint, MemorySize, Seconds, Workers
 from gateway.storage import PRIVATE
 
 DATA = Path("data")
@@ -267,6 +268,7 @@ class Limits(Section):
     linger: Seconds = Field(1.0, gt=0)
     connections: int = Field(10_000, ge=1)
     requests: int | None = Field(None, ge=1)
+    memory: MemorySize = "auto"
     client: Rate = Rate()
     key: Rate = Rate()
 
@@ -323,6 +325,12 @@ class Config(Section):
     def worker_count(self) -> int:
         """How many processes are wanted: with `auto`, one for each processor this process may use."""
         return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
+
+    @property
+    def body_memory(self) -> int:
+        """How many bytes the bodies of one worker may take: with `auto`, all of them half of what there is."""
+        said = self.limits.memory
+        return (available_memory() // 2 if said == "auto" else said) // self.worker_count
 
     def bucket(self, name: str) -> Bucket | None:
         """Return what is configured for a bucket, if anything is."""

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 from pydantic import BeforeValidator, PlainSerializer
 
 MOST_WORKERS: Final = 256
+LEAST_MEMORY: Final = 16 * 1024 * 1024
 
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -74,8 +75,19 @@ def workers(value: object) -> object:
     raise ValueError(f"expected auto or a number from 1 to {MOST_WORKERS}")
 
 
+def memory(value: object) -> object:
+    """Read how much memory may be used. Raises: ValueError."""
+    if value == "auto":
+        return value
+    number = size(value)
+    if isinstance(number, int) and number < LEAST_MEMORY:
+        raise ValueError("expected auto or a size of at least 16MiB")
+    return number
+
+
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Bytes = Annotated[int, BeforeValidator(size)]
 Pixels = Annotated[int, BeforeValidator(pixels)]
 Address = Annotated[Endpoint, BeforeValidator(endpoint), PlainSerializer(str)]
 Workers = Annotated[Literal["auto"] | int, BeforeValidator(workers)]
+MemorySize = Annotated[Literal["auto"] | int, BeforeValidator(memory)]

@@ -21,7 +21,7 @@ from gateway.storage import (
     ReadOptions,
     WriteOptions,
 )
-from gateway.transfer import body_of
+from gateway.transfer import body_of, room_at_once
 
 PART: Final = 16 * 1024 * 1024
 MOST_PARTS: Final = 10_000
@@ -89,15 +89,18 @@ class Carriage:
         do.
         """
         async with self.source.get(self.at, ReadOptions(parts=not self.parts)) as download:
-            options = self._options(download.info)
-            if self.parts or download.info.part_count:
-                made = await self._carry_parts(download, options)
-            else:
-                body = body_of(download)
-                body.gate(self.gate)
-                made = await self.target.put(self.to, body, options)
+            with room_at_once(download):
+                made = await self._carry(download)
             _compare(made, download.info)
             return download.info
+
+    async def _carry(self, download: Download) -> ObjectInfo:
+        options = self._options(download.info)
+        if self.parts or download.info.part_count:
+            return await self._carry_parts(download, options)
+        body = body_of(download)
+        body.gate(self.gate)
+        return await self.target.put(self.to, body, options)
 
     def _options(self, info: ObjectInfo) -> WriteOptions:
         return replace(

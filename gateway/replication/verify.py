@@ -15,7 +15,7 @@ from gateway.replication.outcome import name_of
 from gateway.replication.records import SOURCE_MISSING
 from gateway.replication.walk import Pair, side_by_side
 from gateway.storage import Address, Backend, ObjectInfo
-from gateway.transfer import chunks_of
+from gateway.transfer import chunks_of, room_at_once
 
 ATTEMPTS: Final = 3  # at a key that is written while it is compared
 WAITING: Final = 10_000  # keys that are looked at once more at the end
@@ -180,9 +180,10 @@ class Verify:
                 return _Seen(await backend.head(at))
             async with backend.get(at) as download:
                 digest, received = hashlib.sha256(), 0
-                async for chunk in chunks_of(download):
-                    await asyncio.to_thread(digest.update, chunk)
-                    received += len(chunk)
+                with room_at_once(download):
+                    async for chunk in chunks_of(download):
+                        await asyncio.to_thread(digest.update, chunk)
+                        received += len(chunk)
                 if received != download.info.size:
                     raise ServiceUnavailable
                 return _Seen(download.info, digest.digest())

@@ -10,7 +10,7 @@ from gateway.checksums import ALGORITHMS, Checksum, combine
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import IncompleteBody, InternalError, S3Error, ServiceUnavailable, SlowDown
 from gateway.storage import Address, Backend, Completion, ObjectInfo, Part, ReadOptions, Upload, WriteOptions
-from gateway.transfer import body_of
+from gateway.transfer import body_of, room_for
 
 MIB: Final = 1024 * 1024
 LARGE: Final = 64 * MIB  # bytes: what is larger goes in parts, of which one that fails is sent again
@@ -46,7 +46,8 @@ async def copy(across: Across, options: WriteOptions) -> ObjectInfo:
     async with across.there.get(across.source, across.pinned) as download:
         info, size = download.info, download.stop - download.start
         if size <= LARGE or (options.conditions and size <= LARGEST_PUT):
-            return await across.here.put(across.to, body_of(download), options)
+            async with room_for(download):
+                return await across.here.put(across.to, body_of(download), options)
     whole = replace(options, conditions=ANY_STATE, composite=ALGORITHMS[options.checksum].combine is None)
     upload = await across.here.create_upload(across.to, whole)
     async with _abandoned(across.here, upload):
@@ -93,7 +94,8 @@ async def _part(
     number, span = wanted
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            async with across.there.get(across.source, replace(across.pinned, range=span)) as download:
+            pinned = replace(across.pinned, range=span)
+            async with across.there.get(across.source, pinned) as download, room_for(download):
                 body = body_of(download)
                 if algorithm:
                     body.digest.want(algorithm)

@@ -26,7 +26,7 @@ from gateway.storage import (
     UploadQuery,
     WriteOptions,
 )
-from gateway.transfer import body_of
+from gateway.transfer import body_of, room_for
 
 
 class Router:
@@ -104,7 +104,7 @@ class Router:
         if there is here:
             return await here.copy_part(upload, number, source, options, etag)
         pinned = replace(options, conditions=Conditions(if_match=(etag,)))
-        async with there.get(source, pinned) as download:
+        async with there.get(source, pinned) as download, room_for(download):
             return await here.put_part(upload, number, body_of(download))
 
     async def list_parts(self, upload: Upload, after: int = 0, limit: int = 1000) -> PartPage:

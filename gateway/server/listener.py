@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from gateway import metrics
+from gateway.budget import BUDGET
 from gateway.server.connection import Connection
 from gateway.server.descriptors import room_for_connections
 from gateway.server.exchange import Exchange
@@ -96,6 +97,7 @@ class Listener:
         for connection in list(self._connections):
             if connection.deadline <= now:
                 connection.expire()
+        metrics.BODY_MEMORY.set(BUDGET.used)
         metrics.CONNECTIONS.set(len(self._connections))
         metrics.IN_FLIGHT.set(sum(connection.is_busy for connection in self._connections))
         self._sweeper = self.loop.call_later(self._interval, self._sweep)

@@ -7,6 +7,7 @@ import structlog
 
 from gateway.auth.policy import Policy
 from gateway.auth.verify import Verifier
+from gateway.budget import BUDGET
 from gateway.errors import InternalError, S3Error
 from gateway.message import Answer, Call
 from gateway.operations.service import Service
@@ -16,6 +17,7 @@ from gateway.server.exchange import Exchange
 from gateway.server.parse import Parser
 from gateway.server.throttle import Throttle
 from gateway.server.write import write, write_error
+from gateway.storage import HELD, UNSIZED
 
 log = structlog.get_logger()
 
@@ -55,4 +57,13 @@ class Pipeline:
         call.authorize = partial(self.policy.authorize, call.caller)
         if operation.verb:
             await call.authorize(operation.verb, call.address)
+        if not exchange.payload.at_eof():
+            await _make_room(call)
         return await operation.run(self.service, call)
+
+
+async def _make_room(call: Call) -> None:
+    """Wait until there is memory for a body, before anything is done that somebody would have to wait with."""
+    size = call.body.size
+    taken = await BUDGET.take(UNSIZED if size is None else min(size, HELD))
+    call.keep_open.callback(BUDGET.give, taken)

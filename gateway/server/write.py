@@ -12,13 +12,14 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
+from gateway.budget import BUDGET
 from gateway.errors import InvalidArgument, S3Error
 from gateway.message import Answer
 from gateway.operations import xml
 from gateway.server.connection import ClientGoneError
 from gateway.server.exchange import HOST_ID, Exchange
 from gateway.server.sendfile import send_file
-from gateway.storage import PIECE, Download, File
+from gateway.storage import PIECE, STREAMED, Download, File
 
 BODILESS: Final = frozenset({204, 304})
 
@@ -81,7 +82,8 @@ async def _write_download(exchange: Exchange, answer: Answer, download: Download
         await send_file(exchange, head, content, length)
     else:
         chunks = _pieces(content, length) if isinstance(content, File) else content
-        await _write_stream(exchange, answer, length, _exactly(length, chunks))
+        async with BUDGET.held(min(length, STREAMED)):
+            await _write_stream(exchange, answer, length, _exactly(length, chunks))
     if exchange.sent != length:
         message = f"an answer of {length} bytes ended after {exchange.sent}"
         raise ValueError(message)

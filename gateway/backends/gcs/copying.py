@@ -16,6 +16,7 @@ from gateway.checksums import MD5, Checksum
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import ConditionalRequestConflict, NoSuchKey, PreconditionFailed, ServiceUnavailable
 from gateway.storage import Address, ObjectInfo, ReadOptions, WriteOptions
+from gateway.transfer import room_at_once
 
 
 class Source(NamedTuple):
@@ -71,8 +72,9 @@ async def _digests(client: Client, source: Source, algorithm: str) -> tuple[Chec
         body = body_of(download)
         tracked = Tracked(body, algorithm)
         body.digest.want(MD5)
-        async for _ in tracked:
-            pass
+        with room_at_once(download):
+            async for _ in tracked:
+                pass
     if tracked.crc32c != source.found.identity.crc32c:
         raise ServiceUnavailable
     return tracked.checksum, body.digest[MD5].hex()

@@ -35,6 +35,7 @@ from gateway.storage import (
     UploadQuery,
     WriteOptions,
 )
+from gateway.transfer import room_for
 
 log = structlog.get_logger()
 
@@ -100,7 +101,7 @@ async def copy_part(
         copied = await copying.copy_as_part(client, there, at, marker.info.options.checksum)
         return await _kept(client, upload, _part(number, copied), at)
     pinned = ReadOptions(wanted, conditions=Conditions(if_match=(there.found.info.etag,)))
-    async with open_object(client, there.at, pinned) as download:
+    async with open_object(client, there.at, pinned) as download, room_for(download):
         return await put_part(client, upload, number, body_of(download))
 
 

@@ -32,6 +32,7 @@ from gateway.storage import (
     Upload,
     WriteOptions,
 )
+from gateway.transfer import room_for
 
 LARGEST_COPY: Final = 5 * 1024**3  # bytes of one CopyObject, and of one part
 PART: Final = 1024**3  # bytes of the parts of larger copies
@@ -65,7 +66,8 @@ class Copier:
         there = await self._reader.head(source, pinned(etag))
         start, stop = span(there.size, (), ReadOptions(range=wanted))
         if not self._dialect.pins_part_copies:
-            async with self._reader.get(source, replace(pinned(etag), range=wanted)) as download:
+            ranged = replace(pinned(etag), range=wanted)
+            async with self._reader.get(source, ranged) as download, room_for(download):
                 return await self._uploads.put_part(upload, number, body_of(download))
         begun = await self._uploads.begun(upload)
         self._uploads.check_size(begun, number, stop - start)
@@ -122,7 +124,7 @@ class Copier:
             return await self._uploads.complete(upload, parts, Completion(options.conditions))
 
     async def _streamed(self, source: Address, to: Address, options: WriteOptions, etag: str) -> ObjectInfo:
-        async with self._reader.get(source, pinned(etag)) as download:
+        async with self._reader.get(source, pinned(etag)) as download, room_for(download):
             stored = await self._writer.put(to, body_of(download), options)
         return await self._uploads.made(to, stored.etag, stored.size, options)  # the answer to a PUT tells no time
 

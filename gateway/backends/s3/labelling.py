@@ -16,6 +16,7 @@ from gateway.backends.s3.writing import Writer
 from gateway.conditions import Conditions
 from gateway.errors import InternalError, OperationAborted, PreconditionFailed
 from gateway.storage import Address, ObjectInfo, Part, ReadOptions, WriteOptions
+from gateway.transfer import room_at_once
 
 ATTEMPTS: Final = 5  # how often an object is labelled that is replaced just then
 
@@ -85,7 +86,8 @@ class Labeller:
             body = body_of(download)
             if there.checksum:
                 body.declared[there.checksum.algorithm] = b64decode(there.checksum.value)
-            await self._writer.put(at, body, options, more)
+            with room_at_once(download):
+                await self._writer.put(at, body, options, more)
 
 
 def _spans(parts: Sequence[Part]) -> Sequence[slice]:

@@ -22,7 +22,7 @@ from gateway.backends.s3.uploads import MOST_PARTS, Uploads
 from gateway.checksums import ALGORITHMS, MD5
 from gateway.conditions import Conditions
 from gateway.errors import IncompleteBody, NoSuchKey, PreconditionFailed
-from gateway.storage import SMALL, Address, Body, Completion, ObjectInfo, Part, WriteOptions
+from gateway.storage import PIECE, SMALL, Address, Body, Completion, ObjectInfo, Part, WriteOptions
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 PART: Final = 8 * 1024 * 1024  # bytes; more only where the parts of an object would be too many, and then not in memory
@@ -92,7 +92,9 @@ class Writer:
         portion, is_last = await anext(pieces)
         if is_last:
             return await self._send(at, body, portion, headers, options)
-        return await self._in_parts(at, _bodies(portion, pieces), options)
+        first = _body_of(portion)
+        del portion  # each is gone when it was sent, before the next is gathered
+        return await self._in_parts(at, _bodies(first, pieces), options)
 
     async def _in_parts(self, at: Address, bodies: AsyncIterator[Body], options: WriteOptions) -> ObjectInfo:
         """Store an object of several bodies, one after another. Conditions that do not hold for parts are refused."""
@@ -125,10 +127,12 @@ async def _sections(body: Body, total: int, size: int) -> AsyncIterator[Body]:
         yield Body(section(length), length)
 
 
-async def _bodies(portion: bytes, pieces: AsyncIterator[tuple[bytes, bool]]) -> AsyncIterator[Body]:
-    yield _body_of(portion)
-    async for following, _ in pieces:
-        yield _body_of(following)
+async def _bodies(first: Body, pieces: AsyncIterator[tuple[bytes, bool]]) -> AsyncIterator[Body]:
+    yield first
+    async for portion, _ in pieces:
+        body = _body_of(portion)
+        del portion
+        yield body
 
 
 async def _portions(body: Body, size: int) -> AsyncIterator[tuple[bytes, bool]]:
@@ -136,13 +140,20 @@ async def _portions(body: Body, size: int) -> AsyncIterator[tuple[bytes, bool]]:
     held: list[bytes] = []
     length = 0
     async for piece in body:
-        held.append(piece)
-        length += len(piece)
-        while length > size:
-            joined = b"".join(held)
-            held, length = [joined[size:]], length - size
-            yield joined[:size], False
-    yield b"".join(held), True
+        left = piece
+        while length + len(left) > size:
+            held.append(left[: size - length])
+            left, length = left[size - length :], 0
+            yield _joined(held), False
+        held.append(left)
+        length += len(left)
+    yield _joined(held), True
+
+
+def _joined(pieces: list[bytes]) -> bytes:
+    data = b"".join(pieces)
+    pieces.clear()
+    return data
 
 
 def _want(body: Body, algorithm: str) -> None:
@@ -151,7 +162,12 @@ def _want(body: Body, algorithm: str) -> None:
 
 
 def _body_of(data: bytes) -> Body:
+    """Return a body of some data, of which nothing is kept when it was read."""
+    kept = [data]
+
     async def chunks() -> AsyncIterator[bytes]:
-        yield data
+        data = kept.pop()
+        for start in range(0, len(data), PIECE):
+            yield data[start : start + PIECE]
 
     return Body(chunks(), len(data))

@@ -12,7 +12,7 @@ from gateway.routing.replicated.answers import not_current
 from gateway.routing.replicated.reading import ROUNDS
 from gateway.routing.replicated.writing import Gate, Stage, Writing
 from gateway.storage import Address, ObjectInfo, ReadOptions, WriteOptions
-from gateway.transfer import body_of
+from gateway.transfer import body_of, room_at_once, room_for
 
 
 class Copying(Writing):
@@ -29,7 +29,8 @@ class Copying(Writing):
         if there.row and there.row.staged and self.is_on_fallback(here):
             pin(there.row, etag)
             return await self._to_fallback(to, self._restaging(there.row, options), options.conditions, here)
-        async with self.get(source, ReadOptions(conditions=Conditions(if_match=(etag,)))) as download:
+        pinned = ReadOptions(conditions=Conditions(if_match=(etag,)))
+        async with self.get(source, pinned) as download, room_for(download):
             refuse_stale(download.info)
             return await self.put(to, body_of(download), options)
 
@@ -67,7 +68,8 @@ class Copying(Writing):
 
             async def stage(op: Op) -> ObjectInfo:
                 target = Address(at.bucket, op.staged)
-                return await self.fallback.put(target, body_of(download), _options_of(info))
+                with room_at_once(download):
+                    return await self.fallback.put(target, body_of(download), _options_of(info))
 
             await self._relabel(at, stage, info, look)
 

@@ -26,7 +26,7 @@ from gateway.storage import (
     UploadQuery,
     WriteOptions,
 )
-from gateway.transfer import body_of
+from gateway.transfer import body_of, room_for
 
 _OURS: Final = re.compile("[0-9a-f]{48}")
 
@@ -64,7 +64,7 @@ class Uploads(Buckets):
                 found = await self.fallback.head(staged)
                 return await self.fallback.copy_part(staging(begun), number, staged, options, found.etag)
         pinned = replace(options, conditions=Conditions(if_match=(etag,)))
-        async with self.get(source, pinned) as download:
+        async with self.get(source, pinned) as download, room_for(download):
             refuse_stale(download.info)
             return await self.put_part(upload, number, body_of(download))
 
