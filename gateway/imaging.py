@@ -39,7 +39,7 @@ async def imaged(config: Config, storage: Backend, worker: int, sharing: Sharing
         store = await opened.enter_async_context(_state(config, sharing))
         workers = await opened.enter_async_context(workers_of(config))
         queue, keeper, telling = Queue(store), Keeper(storage, workers, find), Telling()
-        working = Working(queue, keeper, find, telling, at_once=2 * _processes(config))
+        working = Working(queue, keeper, find, telling, at_once=4 * _processes(config))
         work = [working.run(), *([keep_house(queue)] if worker == 0 else [])]
         tasks = [asyncio.create_task(each) for each in work]
         try:

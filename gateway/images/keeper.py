@@ -26,7 +26,6 @@ from gateway.images.rules import Planned, Rule, derived, first
 from gateway.images.spec import EXTRACTS, KINDS, Limits, Made, Order, Reason, Unfit, Variant
 from gateway.images.spool import body_of, spooled
 from gateway.storage import Address, Backend, ObjectInfo, ReadOptions, WriteOptions
-from gateway.transfer import chunks_of, room_at_once
 
 ROUNDS: Final = 5  # how often an image is looked at anew that changes all the time
 AT_ONCE: Final = 4  # variants that are written at the same time
@@ -308,8 +307,7 @@ class Keeper:
         async with spooled(self._workers.folder, info.size) as spool:
             pinned = ReadOptions(conditions=Conditions(if_match=(info.etag,)))
             async with self._storage.get(at, pinned) as download:
-                with room_at_once(download):
-                    await spool.take(chunks_of(download))
+                await spool.fill(download)
             if spool.size != info.size:
                 raise ServiceUnavailable
             yield spool.path

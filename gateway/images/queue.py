@@ -33,6 +33,9 @@ _BEGIN = insert(IMAGE_INTENTS)
 _END = delete(IMAGE_INTENTS).where(IMAGE_INTENTS.c.id == bindparam("intent"))
 _HERE = and_(IMAGE_JOBS.c.bucket == bindparam("at_bucket"), IMAGE_JOBS.c.key == bindparam("at_key"))
 _MINE = and_(_HERE, IMAGE_JOBS.c.token == bindparam("mine"))
+_UNCHANGED = IMAGE_JOBS.c.stamp == bindparam("stamp_then")
+_DONE = delete(IMAGE_JOBS).where(_MINE, _UNCHANGED)
+_AGAIN = update(IMAGE_JOBS).where(_MINE).values(token=None, due=bindparam("at_once"))
 
 
 class Intent(NamedTuple):
@@ -76,7 +79,8 @@ class Queue:
         self.news = asyncio.Event()  # set when there may be something to do
         self._store = store
         self._ended: list[tuple[Intent, bool]] = []
-        self._ending: asyncio.Task[None] | None = None
+        self._done: list[Job] = []
+        self._writing: asyncio.Task[None] | None = None
 
     # --- writes ---
 
@@ -101,27 +105,47 @@ class Queue:
         It is written down soon, together with others: until then the intent tells the same, only later.
         """
         self._ended.append((intent, look))
-        if self._ending is None or self._ending.done():
-            self._ending = asyncio.create_task(self._end_all())
+        self._write_soon()
+
+    def done(self, job: Job) -> None:
+        """Tell that all is as it should be; what happened to the key meanwhile has it looked at again.
+
+        It neither waits nor fails, and is written down together with others, too: until then the lease holds.
+        """
+        self._done.append(job)
+        self._write_soon()
 
     async def drained(self) -> None:
         """Wait until all is written down that was told."""
-        if self._ending:
-            await asyncio.wait([self._ending])
+        if self._writing:
+            await asyncio.wait([self._writing])
 
-    async def _end_all(self) -> None:
+    def _write_soon(self) -> None:
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
         pauses = iter(_PAUSES)
         await asyncio.sleep(GATHER)
-        while self._ended:
-            batch = self._ended[:AT_ONCE]
+        while self._ended or self._done:
             try:
-                await self._store.run(lambda tx, batch=tuple(batch): _end(tx, batch))  # type: ignore[misc]
+                await self._write_ended()
+                await self._write_done()
             except ServiceUnavailable as error:
-                log.warning("image_writes_not_ended", count=len(self._ended), error=name_of(error))
+                waiting = len(self._ended) + len(self._done)
+                log.warning("image_writes_not_ended", count=waiting, error=name_of(error))
                 await asyncio.sleep(next(pauses, _PAUSES[-1]))
-                continue
-            del self._ended[: len(batch)]
             self.news.set()
+
+    async def _write_ended(self) -> None:
+        if batch := self._ended[:AT_ONCE]:
+            await self._store.run(lambda tx: _end(tx, batch))
+            del self._ended[: len(batch)]
+
+    async def _write_done(self) -> None:
+        if batch := self._done[:AT_ONCE]:
+            await self._store.run(lambda tx: _close_all(tx, batch))
+            del self._done[: len(batch)]
 
     # --- jobs ---
 
@@ -144,10 +168,6 @@ class Queue:
             return tx.connection.execute(statement, _mine(job)).rowcount == 1
 
         return await self._store.run(work)
-
-    async def done(self, job: Job) -> None:
-        """Tell that all is as it should be; what happened to the key meanwhile has it looked at again."""
-        await self._store.run(lambda tx: _close(tx, job, delete(IMAGE_JOBS).where(_MINE, _UNCHANGED)))
 
     async def fail(self, job: Job, reason: str) -> None:
         """Tell that something cannot be made, as long as nothing happens to the key."""
@@ -178,11 +198,14 @@ class Queue:
         return await self._store.read(lambda tx: _failed(tx, bucket, limit))
 
 
-_UNCHANGED = IMAGE_JOBS.c.stamp == bindparam("stamp_then")
-
-
 def _mine(job: Job) -> dict[str, Any]:
     return {"at_bucket": job.at.bucket, "at_key": job.at.key.encode(), "mine": job.token}
+
+
+def _close_all(tx: Transaction, done: Sequence[Job]) -> None:
+    told = [{**_mine(job), "stamp_then": job.stamp} for job in sorted(done)]
+    tx.connection.execute(_DONE, told)
+    tx.connection.execute(_AGAIN, [{**each, "at_once": tx.now} for each in told])
 
 
 def _end(tx: Transaction, ended: Sequence[tuple[Intent, bool]]) -> None:
@@ -248,8 +271,7 @@ def _take(tx: Transaction, limit: int) -> Sequence[Job]:
 def _close(tx: Transaction, job: Job, statement: Any) -> None:
     """Give a job up: by the statement if nothing happened to the key meanwhile, else to be looked at again."""
     if tx.connection.execute(statement, {**_mine(job), "stamp_then": job.stamp}).rowcount == 0:
-        again = update(IMAGE_JOBS).where(_MINE).values(token=None, due=tx.now)
-        tx.connection.execute(again, _mine(job))
+        tx.connection.execute(_AGAIN, {**_mine(job), "at_once": tx.now})
 
 
 def _sweep(tx: Transaction) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
-from gateway.storage import PIECE, Body
+from gateway.storage import PIECE, Body, Download, File
+from gateway.transfer import chunks_of, room_at_once
 
 _ENOUGH: Final = 1024 * 1024  # bytes that are written at once
 
@@ -21,7 +23,8 @@ class Spool:
         self.size = 0
         self.is_whole = False
         self._limit = limit
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._lock = Lock()  # a thread goes on when its caller is cancelled: nobody closes what it writes to
         self._waiting: list[bytes] = []
         self._waits = 0
 
@@ -29,6 +32,20 @@ class Spool:
         """Write all there is."""
         async for _ in self.passing(chunks):
             pass
+
+    async def fill(self, download: Download) -> None:
+        """Write what a download holds; an open file is copied in one turn of a thread."""
+        with room_at_once(download):
+            if isinstance(download.content, File):
+                await self._copy(download.content, download.stop - download.start)
+            else:
+                await self.take(chunks_of(download))
+
+    async def _copy(self, file: File, size: int) -> None:
+        self.size = size
+        if size <= self._limit:
+            self.size = await asyncio.to_thread(self._write_all, _pieces(file, size))
+        self.is_whole = self.size == size <= self._limit
 
     async def passing(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         """Give chunks on, and write them beside; what is beyond the limit is not written, and the file not whole."""
@@ -45,22 +62,37 @@ class Spool:
 
     async def clear(self) -> None:
         """Forget what was written."""
-        self.size, self.is_whole = 0, False
-        await asyncio.to_thread(os.ftruncate, self._descriptor, 0)
+        if self.size:
+            self.size, self.is_whole = 0, False
+            await asyncio.to_thread(self._empty)
 
     async def _write(self) -> None:
         waiting, self._waiting, self._waits = self._waiting, [], 0
         if waiting:
-            await asyncio.to_thread(self._write_all, b"".join(waiting))
+            await asyncio.to_thread(self._write_all, waiting)
 
-    def _write_all(self, data: bytes) -> None:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(self._descriptor, left) :]
+    def _write_all(self, pieces: Iterable[bytes]) -> int:
+        """Write pieces, unless the file was closed; return how many bytes."""
+        size = 0
+        with self._lock:
+            for piece in pieces if self._descriptor >= 0 else ():
+                size += len(piece)
+                left = memoryview(piece)
+                while left:
+                    left = left[os.write(self._descriptor, left) :]
+        return size
+
+    def _empty(self) -> None:
+        with self._lock:
+            if self._descriptor >= 0:
+                os.ftruncate(self._descriptor, 0)
+                os.lseek(self._descriptor, 0, os.SEEK_SET)
 
     def close(self) -> None:
         """Remove the file."""
-        os.close(self._descriptor)
+        with self._lock:
+            os.close(self._descriptor)
+            self._descriptor = -1
         self.path.unlink(missing_ok=True)
 
 
@@ -75,12 +107,34 @@ async def spooled(folder: Path, limit: int) -> AsyncIterator[Spool]:
 
 
 async def body_of(path: Path) -> Body:
-    """Return a file as an upload."""
-    return Body(_chunks(path), (await asyncio.to_thread(path.stat)).st_size)
+    """Return a file as an upload; a small one is read in one turn of a thread."""
+    first, size = await asyncio.to_thread(_begin, path)
+    return Body(_chunks(path, first, size), size)
 
 
-async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    file = await asyncio.to_thread(path.open, "rb", buffering=0)
-    with file:
-        while chunk := await asyncio.to_thread(file.read, PIECE):
-            yield chunk
+def _begin(path: Path) -> tuple[bytes, int]:
+    with path.open("rb", buffering=0) as file:
+        return file.read(PIECE), os.fstat(file.fileno()).st_size
+
+
+async def _chunks(path: Path, first: bytes, size: int) -> AsyncIterator[bytes]:
+    yield first
+    offset = len(first)
+    while offset < size:
+        chunk = await asyncio.to_thread(_read, path, offset)
+        if not chunk:
+            return  # cut off meanwhile: the body is refused as too short
+        yield chunk
+        offset += len(chunk)
+
+
+def _read(path: Path, offset: int) -> bytes:
+    with path.open("rb", buffering=0) as file:
+        return os.pread(file.fileno(), _ENOUGH, offset)
+
+
+def _pieces(file: File, size: int) -> Iterator[bytes]:
+    offset, stop = file.offset, file.offset + size
+    while offset < stop and (piece := os.pread(file.descriptor, min(_ENOUGH, stop - offset), offset)):
+        yield piece
+        offset += len(piece)

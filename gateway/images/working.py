@@ -55,7 +55,8 @@ class Working:
             self._doing.add(task)
             task.add_done_callback(self._doing.discard)
         if len(self._doing) >= self._at_once:
-            await asyncio.wait(self._doing, return_when=asyncio.FIRST_COMPLETED)
+            while len(self._doing) > self._at_once // 2:  # some are taken on together, for what it costs to ask
+                await asyncio.wait(self._doing, return_when=asyncio.FIRST_COMPLETED)
         elif not jobs:
             await self._news()
 
@@ -77,13 +78,13 @@ class Working:
     async def _do(self, job: Job) -> None:
         pictures = self._find(job.at.bucket)
         if pictures is None:
-            await self._queue.done(job)
+            self._queue.done(job)
             return
         began = time.perf_counter()
         try:
             result = await self._keeper.keep(job.at)
         except NoSuchBucket:
-            await self._queue.done(job)
+            self._queue.done(job)
             return
         except Exception as error:  # whatever it was: it is tried again
             if not isinstance(error, S3Error):
@@ -97,7 +98,7 @@ class Working:
 
     async def _close(self, job: Job, result: Result) -> None:
         if not result.reason or result.unfit in MEANT:
-            await self._queue.done(job)
+            self._queue.done(job)
         elif result.passing and job.attempts + 1 < TRIES:
             await self._queue.retry(job, result.reason, pause(job.attempts))
         else:

@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import InternalError, S3Error, SlowDown
-from gateway.images.checking import Checking, sent, stored
+from gateway.images.checking import Checking
 from gateway.images.keeper import Find, How, Keeper, Pictures, Source, What, why_not
 from gateway.images.pool import Workers
 from gateway.images.queue import Intent, Queue
@@ -88,7 +88,7 @@ class Imaging(Wrapper):
         async with self._spooled(pictures, to) as spool:
             pinned = ReadOptions(conditions=Conditions(if_match=(etag,)))
             async with self.inner.get(source, pinned) as download:
-                await self._making.checking.check(pictures, to, options, stored(download), spool)
+                await self._making.checking.check(pictures, to, options, download, spool)
             return await self._store(to, found, copy, spool)
 
     async def create_upload(self, at: Address, options: WriteOptions = WriteOptions()) -> Upload:
@@ -141,7 +141,7 @@ class Imaging(Wrapper):
         """Write what is an image, and nothing else: it is looked at before any of it goes to the storage."""
         pictures, rule = found
         async with self._spooled(pictures, at) as spool:
-            await self._making.checking.check(pictures, at, options, sent(body), spool)
+            await self._making.checking.check(pictures, at, options, body, spool)
             checked = await body_of(spool.path)
             if rule.is_sync:
                 return await self._put(at, checked, options, pictures, spool=spool)
@@ -156,7 +156,7 @@ class Imaging(Wrapper):
 
             async def check(download: Download) -> None:
                 await spool.clear()
-                await self._making.checking.check(pictures, at, said, stored(download), spool)
+                await self._making.checking.check(pictures, at, said, download, spool)
 
             checked = replace(completion, check=check)
             return await self._store(at, found, lambda: self.inner.complete_upload(upload, parts, checked), spool)

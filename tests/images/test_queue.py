@@ -39,13 +39,19 @@ async def taken(queue, limit=10):
     return await queue.take(limit)
 
 
+async def done(queue, *jobs):
+    for job in jobs:
+        queue.done(job)
+    await queue.drained()
+
+
 async def test_a_write_that_was_done_has_its_key_looked_at_once(queue):
     await ended(queue, look=True)
     await ended(queue, look=True)
     [job] = await taken(queue)
     assert (job.at, job.attempts) == (AT, 0)
     assert await taken(queue) == []
-    await queue.done(job)
+    await done(queue, job)
     assert (await queue.waiting()).jobs == 0
 
 
@@ -72,7 +78,7 @@ async def test_of_two_writes_at_once_each_is_waited_for(queue):
     queue.end(second, look=True)
     await queue.drained()
     [job] = await taken(queue)
-    await queue.done(job)
+    await done(queue, job)
     assert (await queue.waiting()).writing == 1
     queue.end(first, look=True)
     await queue.drained()
@@ -84,9 +90,18 @@ async def test_what_happens_while_a_job_is_done_has_it_done_again(queue):
     [job] = await taken(queue)
     await ended(queue, look=True)
     assert await taken(queue) == []  # one at a time
-    await queue.done(job)
+    await done(queue, job)
     [again] = await taken(queue)
     assert again.stamp != job.stamp
+
+
+async def test_of_jobs_that_are_ended_together_only_what_changed_is_done_again(queue):
+    await queue.add([AT, OTHER])
+    jobs = await taken(queue)
+    await ended(queue, OTHER, look=True)
+    await done(queue, *jobs)
+    assert [job.at for job in await taken(queue)] == [OTHER]
+    assert (await queue.waiting()).jobs == 1
 
 
 @pytest.mark.parametrize("how", ["fail", "retry"])
@@ -106,7 +121,7 @@ async def test_a_job_whose_worker_died_is_taken_over(queue):
     [again] = await taken(queue)
     assert again.at == AT
     assert not await queue.renew(job)
-    await queue.done(job)
+    await done(queue, job)
     assert (await queue.waiting()).jobs == 1
     assert await queue.renew(again)
 
@@ -131,7 +146,7 @@ async def test_what_failed_for_good_is_told_and_tried_when_the_key_is_written(qu
     assert (await queue.waiting("media")).failed == 1
     await ended(queue, look=True)
     [again] = await taken(queue)
-    await queue.done(again)
+    await done(queue, again)
     assert await queue.failed(None, 10) == []
 
 
