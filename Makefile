@@ -61,11 +61,12 @@ image-test: setup  ## build the image from Debian's packages and run it (root; a
 	GATEWAY_DEPLOY=required GATEWAY_IMAGE=required $(BIN)/pytest -m deploy tests/deploy/test_image.py $(ARGS)
 
 .PHONY: docs
-docs: setup  ## write what is made from others: docs/metrics.md, docs/sizing.md, deploy/kubernetes
+docs: setup  ## write what is made from others: docs/metrics.md, docs/sizing.md, deploy/kubernetes, the schema of the chart
 	$(BIN)/python -m tests.deploy.setup
 	$(BIN)/python -m tests.deploy.metrics_page
 	$(BIN)/python -m tests.deploy.manifests
 	$(BIN)/python -m tests.deploy.sizing_page
+	$(BIN)/python -m tests.deploy.values_schema
 
 .PHONY: pictures
 pictures: setup  ## have a gateway make the pictures of docs/images.md

@@ -3,12 +3,14 @@
 import json
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from gateway.config.fixed import SECTIONS
 from gateway.config.load import parse
 from gateway.config.models import Config
 from tests.deploy.manifests import APP, CHART, OPERATOR, rendered, rendered_app
@@ -163,9 +165,85 @@ def test_a_change_of_the_configuration_begins_a_rollout():
     assert checksum("eu-central-1") == checksum("eu-central-1") != checksum("eu-west-1")
 
 
+REPLICATED = """
+config:
+  region: eu-west-1
+  keys: {file: /var/lib/gateway/keys}
+  state: postgresql://db.example.com/gateway
+  replication: {down_after: 20s}
+  limits: {memory: 64MiB, client: {rate: 50}}
+  log: {level: warning}
+  backends:
+    near: {type: s3, endpoint: https://near.example.com, dialect: minio}
+    far: {type: s3, endpoint: https://far.example.com, dialect: minio}
+  buckets:
+    "*": {backend: near, fallback: far}
+kind: Deployment
+onConfigChange: reload
+"""
+
+
+@pytest.fixture
+def fingerprint(tmp_path: Path) -> Callable[[str], str]:
+    """What replaces the pods when it changes, of a replicated bucket with something else in the place of something."""
+
+    def found(old: str = "", new: str = "") -> str:
+        assert old in REPLICATED
+        (tmp_path / "values.yaml").write_text(REPLICATED.replace(old, new))
+        documents = rendered("--values", tmp_path / "values.yaml")
+        configuration(documents)
+        [pod] = pods(documents)
+        return str(pod["metadata"]["annotations"]["checksum/config"])
+
+    return found
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("region: eu-west-1", "region: eu-west-2"), ("64MiB", "32MiB"), ("rate: 50", "rate: 60"), ("warning", "error")],
+)
+def test_pods_that_take_changes_while_they_run_are_not_replaced(fingerprint, old: str, new: str):
+    assert fingerprint(old, new) == fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("db.example.com", "other.example.com"),
+        ("keys: {", "workers: 2\n  keys: {"),
+        ("down_after: 20s", "down_after: 30s"),
+        ("fallback: far", "mirrors: [far]"),
+        ("https://far", "https://farther"),
+        ("reload\n", "reload\ntls: {existingSecret: certificate}\n"),
+    ],
+)
+def test_pods_are_replaced_for_what_they_cannot_take_while_they_run(fingerprint, old: str, new: str):
+    assert fingerprint(old, new) != fingerprint()
+
+
+def test_what_the_chart_takes_to_be_fixed_is_what_the_gateway_does():
+    helpers = (CHART / "templates" / "_helpers.tpl").read_text()
+    [picked] = re.findall(r"pick \$config (.*?) -}}", helpers)
+    assert tuple(re.findall(r'"(\w+)"', picked)) == SECTIONS
+
+
+def test_every_section_of_the_configuration_can_be_said(tmp_path: Path):
+    """All that config.yaml has, but for what the chart sets, comes to the gateway as it was said."""
+    said = yaml.safe_load((ROOT / "config.yaml").read_text())
+    said = {key: value for key, value in said.items() if key not in {"listen", "admin", "drain", "backends", "keys"}}
+    said |= {"keys": {"file": "/k"}, "backends": {"disk": {"type": "local", "path": "/var/lib/gateway/objects"}}}
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump({"config": said}))
+    config = configuration(rendered("--values", tmp_path / "values.yaml"))
+    assert config.limits == Config.model_validate({}).limits
+    assert config.buckets == Config.model_validate({}).buckets
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
+        ("config.limits.memroy=1GiB", "additional properties 'memroy' not allowed"),
+        ("config.log.level=loud", "'error'"),
+        ("onConfigChange=restart", "rollout"),
         ("replicaCount=2", "these are in the pod: disk"),
         ("kind=Deployment,autoscaling.enabled=true", "these are in the pod: disk"),
         ("kind=Deployment", "gone with the pod"),

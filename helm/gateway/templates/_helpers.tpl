@@ -66,6 +66,23 @@ backends:
 {{- toYaml (merge $own (include "gateway.given" . | fromYaml)) -}}
 {{- end -}}
 
+{{/*
+What a pod that runs cannot take, as gateway/config/fixed.py has it: where it listens, the database, and where the
+copies of a replicated bucket are.
+*/}}
+{{- define "gateway.fixed" -}}
+{{- $config := include "gateway.config" . | fromYaml -}}
+{{- $fixed := pick $config "listen" "admin" "tls" "workers" "state" -}}
+{{- range $name, $bucket := $config.buckets -}}
+{{- if or $bucket.fallback $bucket.mirrors -}}
+{{- $_ := set $fixed "replication" $config.replication -}}
+{{- $_ := set $fixed "backends" $config.backends -}}
+{{- $_ := set $fixed "buckets" $config.buckets -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $fixed -}}
+{{- end -}}
+
 {{/* The backends that keep objects in the pod itself, which no other replica sees. */}}
 {{- define "gateway.own" -}}
 {{- range $name, $backend := (include "gateway.given" . | fromYaml).backends -}}
@@ -142,7 +159,7 @@ volumeMounts:
 - name: gateway-config
   configMap: {name: {{ include "gateway.fullname" . }}}
 - name: gateway-tmp
-  emptyDir: {sizeLimit: 64Mi}
+  emptyDir: {sizeLimit: {{ .Values.tmp.sizeLimit }}}
 {{- if .Values.persistence.existingClaim }}
 - name: gateway-data
   persistentVolumeClaim: {claimName: {{ .Values.persistence.existingClaim }}}
