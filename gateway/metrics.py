@@ -133,6 +133,12 @@ BRAKED: Final = Gauge(
     ["route", "target"],
     multiprocess_mode="livemax",
 )
+OVERFLOWED: Final = Gauge(
+    "gateway_mirror_overflowed",
+    "1 while a mirror lacks so much that no more of it is written down: it is compared whole when it is back.",
+    ["route", "target"],
+    multiprocess_mode="livemax",
+)
 HEALED: Final = Counter("gateway_heal_objects", "Keys brought back to the primary.", ["route", "result"])
 MIRRORED: Final = Counter(
     "gateway_mirror_objects", "Keys looked at for a mirror, by what was done.", ["route", "target", "result"]
@@ -240,6 +246,7 @@ __all__ = [
     "LIMITED",
     "MIRRORED",
     "MODE_CHANGES",
+    "OVERFLOWED",
     "PAUSED",
     "PENDING",
     "PENDING_BYTES",

@@ -116,6 +116,7 @@ class _Route:
             for mirror in bucket.mirrors
         }
         self._healed = _sparing(self._primary, bucket.healing, name, ledger)
+        self._most = {mirror.backend: mirror.max_pending for mirror in bucket.mirrors}
         self._protect = {mirror.backend: mirror.protect for mirror in bucket.mirrors}
         self._timing = timing_of(config, bucket)
         fallback = bucket.fallback.backend if bucket.fallback else ""
@@ -173,7 +174,8 @@ class _Route:
             work.append(self._when_certain(self._mirroring[target].run()))
             if first:
                 work.append(Keeping(mirror, self._protect[target]).run(self._buckets))
-                work.append(Baseline(self._journal, target, self._primary, mirror, self._buckets).run())
+                most = self._most[target]
+                work.append(Baseline(self._journal, target, self._primary, mirror, self._buckets, most=most).run())
         if first:
             work.append(Measure(self._journal, self._tell).run())
         named = {storage.name: storage for storage in storages}

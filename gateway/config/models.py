@@ -208,6 +208,7 @@ class Mirror(Elsewhere):
     protect: Seconds = Field(30 * 86400.0, ge=0)
     max_lag: Seconds | None = Field(None, gt=0)
     on_lag: Literal["alert", "throttle", "reject"] = "alert"
+    max_pending: int = Field(2_000_000, ge=10_000)
     limits: Copying = Copying()
 
 

@@ -44,6 +44,11 @@ def unstamped(info: ObjectInfo) -> ObjectInfo:
     return replace(info, etag=stamp["e"], modified=datetime.fromisoformat(stamp["m"]), labels=labels)
 
 
+def is_stamped(info: ObjectInfo) -> bool:
+    """Say whether an object of a mirror is a copy that the gateway has made."""
+    return STAMP in info.labels
+
+
 def gen_of(info: ObjectInfo) -> int:
     """Return which state of its source a mirror's copy is; 0 if it says nothing of that."""
     return int(json.loads(info.labels[STAMP])["g"]) if STAMP in info.labels else 0

@@ -18,6 +18,7 @@ from gateway.replication import (
     looking,
     modes,
     ops,
+    overflow,
     replicas,
     reporting,
     rows,
@@ -43,6 +44,7 @@ from gateway.replication.records import (
     Mode,
     Op,
     Outcome,
+    Overflow,
     Replica,
     RouteState,
     Row,
@@ -274,9 +276,12 @@ class Journal:
         """Give a lease back, nothing having been sent, to be claimed again in `after` seconds."""
         await self._run((working if claim.target else rows).release, claim, after)
 
-    async def mark(self, target: str, ats: Sequence[Address]) -> None:
-        """Have keys looked at by the workers of a target. Forgets nothing of what is known of them."""
-        await self._run(tasks.touch, [tasks.Touch(at, Kind.COPY, 0.0) for at in ats], [target])
+    async def mark(self, target: str, ats: Sequence[Address], kind: Kind = Kind.COPY) -> None:
+        """Have keys looked at by the workers of a target. Forgets nothing of what is known of them.
+
+        DELETE: what the primary lacks may be deleted there, because it was a client that has deleted it.
+        """
+        await self._run(tasks.touch, [tasks.Touch(at, kind, 0.0) for at in ats], [target])
 
     async def lag(self) -> dict[str, Lag]:
         """Return how far each target is behind."""
@@ -305,6 +310,22 @@ class Journal:
     async def set_baseline(self, target: str, baseline: Baseline) -> None:
         """Say whether a target has been given all that was there before."""
         await self._run(replicas.change, target, "baseline", baseline.value)
+
+    async def complete(self, target: str, *, deletes: bool) -> bool:
+        """Say that it has, `deletes` that were not written down too, and learn whether that holds."""
+        return await self._run(overflow.complete, target, deletes=deletes)
+
+    async def overflow(self, target: str) -> Overflow | None:
+        """Return what is known of a target that lacks more than is written down."""
+        return await self._read(overflow.find, target)
+
+    async def begin_overflow(self, target: str) -> None:
+        """Write down no more of what a target lacks; it has to be compared whole."""
+        await self._run(overflow.begin, target)
+
+    async def end_overflow(self, target: str) -> None:
+        """Write it down again."""
+        await self._run(overflow.end, target)
 
     async def know(self, target: str, keys: int) -> None:
         """Say how many keys a target holds, so that it can be told how many deletes are too many."""

@@ -75,3 +75,4 @@ def _tell_target(route: str, name: str, target: Target) -> None:
     metrics.BASELINE.labels(route, name).set(replica.baseline is Baseline.COMPLETE)
     metrics.PAUSED.labels(route, name).set(replica.paused)
     metrics.BRAKED.labels(route, name).set(replica.braked)
+    metrics.OVERFLOWED.labels(route, name).set(replica.overflowed)

@@ -263,6 +263,14 @@ class Replica(NamedTuple):
     baseline: Baseline = Baseline.NONE
     paused: bool = False
     braked: bool = False  # so much was deleted there at once that nothing more is until somebody says so
+    overflowed: bool = False  # it lacks so much that no more of it is written down
+
+
+class Overflow(NamedTuple):
+    """That a target lacks more than is written down. `ended`: what happens now is; `deletes`: some of it were that."""
+
+    ended: bool
+    deletes: bool
 
 
 class Healing(NamedTuple):

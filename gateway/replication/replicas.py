@@ -1,11 +1,11 @@
 """The standing of the targets of a route."""
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from gateway.replication import braking
 from gateway.replication.records import Baseline, Replica
 from gateway.replication.scope import Scope, taken, upsert
-from gateway.state.schema import REPLICAS
+from gateway.state.schema import OVERFLOWS, REPLICAS
 from gateway.state.store import Transaction
 
 
@@ -14,7 +14,13 @@ def find(tx: Transaction, scope: Scope, target: str) -> Replica:
     here = (REPLICAS.c.route == scope.route, REPLICAS.c.target == target)
     row = tx.connection.execute(select(REPLICAS.c.baseline, REPLICAS.c.paused).where(*here)).first()
     braked = braking.is_held(tx, scope, target)
-    return Replica(Baseline(row.baseline), row.paused, braked) if row else Replica(braked=braked)
+    overflowed = bool(tx.connection.scalar(select(OVERFLOWS.c.target).where(*_full(scope, target))))
+    standing = (Baseline(row.baseline), row.paused) if row else (Baseline.NONE, False)
+    return Replica(*standing, braked, overflowed)
+
+
+def _full(scope: Scope, target: str) -> tuple[ColumnElement[bool], ...]:
+    return OVERFLOWS.c.route == scope.route, OVERFLOWS.c.target == target, ~OVERFLOWS.c.ended
 
 
 def change(tx: Transaction, scope: Scope, target: str, what: str, value: object) -> None:

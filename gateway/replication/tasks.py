@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, case, func, or_, select, update
 
+from gateway.replication import overflow
 from gateway.replication.encoding import decode
 from gateway.replication.records import Baseline, Dead, Dirty, Kind, Lag
 from gateway.replication.scope import Scope, at_key, upsert
@@ -27,10 +28,17 @@ class Touch(NamedTuple):
 
 
 def touch(tx: Transaction, scope: Scope, touches: Iterable[Touch], targets: Sequence[str] | None = None) -> None:
-    """Write down that targets (None: all) lack keys. A task that is there already gets another gen, that is all."""
+    """Write down that targets (None: all) lack keys. A task that is there already gets another gen, that is all.
+
+    Of a target that lacks too much already only that.
+    """
     named = sorted(scope.targets if targets is None else targets)
     told = sorted(touches, key=lambda item: item.at[:2])
-    values = [_values(item, target, scope, tx.now) for item in told for target in named]
+    if not (named and told):
+        return
+    unwritten = overflow.unwritten(tx, scope, [overflow.Write(item.at, item.kind) for item in told], named)
+    wanted = [(item, target) for item in told for target in named if (item.at, target) not in unwritten]
+    values = [_values(item, target, scope, tx.now) for item, target in wanted]
     if values:
         gens = tx.gens(len(values))
         statement = upsert(tx.connection.dialect.name, TASKS, _KEY, _touched)

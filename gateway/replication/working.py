@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, delete, select, update
 
+from gateway.errors import ServiceUnavailable
 from gateway.replication import modes, ops, replicas, rows, tasks
 from gateway.replication.records import Claim, Kind, Mode, Outcome, Turn, new_id
 from gateway.replication.rules import Rules
@@ -39,10 +40,12 @@ def claim(tx: Transaction, scope: Scope, target: str, limit: int, deadline: floa
 
 
 def take(tx: Transaction, scope: Scope, target: str, at: Address, deadline: float) -> Turn:
-    """Take a lease on one key, even if it is not due, unless somebody else has it."""
+    """Take a lease on one key, even if it is not due, unless somebody else has it. Raises: ServiceUnavailable."""
     here = and_(at_key(TASKS, scope.route, at), TASKS.c.target == target)
     task = tx.connection.execute(select(*_TASK, TASKS.c.due).where(here).with_for_update()).first()
     replica = replicas.find(tx, scope, target)
+    if task is None and replica.overflowed and not replica.paused:
+        raise ServiceUnavailable("The mirror lacks more than is written down.")
     if task is None or replica.paused or (replica.braked and task.kind == int(Kind.DELETE)):
         return Turn(None, is_over=True)
     if (task.token and task.due > tx.now) or modes.phase_of(tx, scope).mode is Mode.RECONCILE:

@@ -91,7 +91,11 @@ def _route(name: str, one: Mapping[str, Any]) -> Sequence[Cell]:
 
 
 def _mirror(name: str, target: str, one: Mapping[str, Any]) -> Sequence[Cell]:
-    notes = ("paused" if one["paused"] else "", "deletes wait for an order" if one["deletes_braked"] else "")
+    notes = (
+        "paused" if one["paused"] else "",
+        "deletes wait for an order" if one["deletes_braked"] else "",
+        "lacks more than is counted" if one["overflowed"] else "",
+    )
     behind = _duration(one["behind_seconds"]) if one["pending"] else "no"
     return (
         *(name, target, _badge(one["baseline"]), str(one["pending"]), _size(one["bytes"]), behind),

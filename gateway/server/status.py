@@ -125,6 +125,7 @@ def _of_mirror(target: "Target") -> dict[str, Any]:
         "baseline": replica.baseline.value,
         "paused": replica.paused,
         "deletes_braked": replica.braked,
+        "overflowed": replica.overflowed,
         "pending": lag.pending,
         "bytes": lag.bytes,
         "behind_seconds": round(lag.oldest, 1),

@@ -185,6 +185,16 @@ BRAKES: Final = Table(
     **_KEYED,
 )
 
+OVERFLOWS: Final = Table(
+    "overflow",
+    SHARED,
+    _text("route", primary_key=True),
+    _text("target", primary_key=True),
+    Column("ended", Boolean, nullable=False),  # what the target lacks is written down again
+    Column("deletes", Boolean, nullable=False),  # some of what was not written down were deletes
+    **_KEYED,
+)
+
 UPLOADS: Final = Table(
     "upload",
     SHARED,

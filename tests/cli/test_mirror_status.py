@@ -44,6 +44,14 @@ def test_programs_are_told_the_same():
     assert mirror["dead_keys"] == [{"bucket": "media", "key": "a\nb", "error": "AccessDenied"}]
 
 
+def test_a_mirror_that_lacks_more_than_is_written_down_is_told():
+    rows = [
+        " ".join(line.split())
+        for line in _lines(CONFIG, "media", known(backup=Target(Replica(overflowed=True), Lag(7, 0, 65.0))))
+    ]
+    assert "backup none 7 0 B 1 min 0 lacks more than is counted" in rows
+
+
 def test_buckets_that_the_primary_lacks_are_told_first():
     rows = [" ".join(line.split()) for line in _lines(CONFIG, "media", known(buckets=2))]
     assert "disk lacks 2 buckets made in the outage, 1 object (1.5 KiB), 2 deletions, the oldest for 11 min" in rows

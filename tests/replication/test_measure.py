@@ -65,6 +65,10 @@ async def test_what_a_mirror_lacks_is_told_with_its_age(store):
         assert value("mirror_dead_objects", route="behind", target=target) == 0
     assert value("mirror_baseline_complete", route="behind", target="copy") == 1
     assert value("mirror_paused", route="behind", target="vault") == 1
+    assert value("mirror_overflowed", route="behind", target="copy") == 0
+    await here.begin_overflow("copy")
+    await Measure(here).round()
+    assert value("mirror_overflowed", route="behind", target="copy") == 1
 
 
 async def test_changes_of_the_mode_are_counted_from_when_it_is_first_looked_at(store):

@@ -124,8 +124,12 @@ def _writes(primary: str, fallback: str, mode: Mode) -> str:
 
 def _row(name: str, target: Target, configured: set[str]) -> Sequence[str]:
     replica, lag = target
-    note = "paused" if replica.paused else "deletes wait for `resume`" if replica.braked else ""
-    if name not in configured:
-        note = "no longer configured"
+    notes = {
+        "no longer configured": name not in configured,
+        "paused": replica.paused,
+        "deletes wait for `resume`": replica.braked,
+        "lacks more than is counted": replica.overflowed,
+    }
+    note = next((note for note, holds in notes.items() if holds), "")
     behind = duration(lag.oldest) if lag.pending else "no"
     return (name, replica.baseline.value, str(lag.pending), size(lag.bytes), behind, str(lag.dead), note)
