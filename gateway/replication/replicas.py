@@ -15,8 +15,8 @@ def find(tx: Transaction, scope: Scope, target: str) -> Replica:
     row = tx.connection.execute(select(REPLICAS.c.baseline, REPLICAS.c.paused).where(*here)).first()
     braked = braking.is_held(tx, scope, target)
     overflowed = bool(tx.connection.scalar(select(OVERFLOWS.c.target).where(*_full(scope, target))))
-    standing = (Baseline(row.baseline), row.paused) if row else (Baseline.NONE, False)
-    return Replica(*standing, braked, overflowed)
+    baseline, paused = (Baseline(row.baseline), row.paused) if row else (Baseline.NONE, False)
+    return Replica(baseline, paused, braked, overflowed)
 
 
 def _full(scope: Scope, target: str) -> tuple[ColumnElement[bool], ...]:
