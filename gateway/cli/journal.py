@@ -19,6 +19,7 @@ from gateway.replication.echo import Echo
 from gateway.replication.rebuild import Found, Rebuild, Step
 from gateway.replication.records import Mode
 from gateway.routes import buckets_on, is_replicated, placed, shares_fallback
+from gateway.server.bind import StartError
 from gateway.state import Store
 from gateway.storage import Backend
 
@@ -36,6 +37,7 @@ class _Result(NamedTuple):
     mode: Mode
     was: Mode
     counted: Counter[Found]
+    lacking: int = 0  # buckets
 
 
 @click.group()
@@ -76,6 +78,9 @@ def _rebuild(config: Config, entry: str, *, dry: bool) -> int:
         return 0
     parts = [f"{result.counted[found]} {words}" for found, words in WORDS.items() if result.counted[found]]
     click.echo(f"{entry}: {', '.join([amount(result.counted.total(), 'key'), *parts])}")
+    if result.lacking:
+        primary = config.buckets[entry].backend
+        click.echo(f"{entry}: {amount(result.lacking, 'bucket')} that {primary} lacks, to be made there first")
     if dry:
         click.echo(f"{entry}: nothing was written down; without --dry-run it is")
     else:
@@ -109,10 +114,21 @@ class _Opened:
         wanted: Any = {where.backend: self._config.backends[where.backend] for where in said.copies.values()}
         backends = await open_backends(self._config.model_copy(update={"backends": wanted}), opened)
         copies = [placed(self._entry, mirror, backends) for mirror in said.mirrors]
+        self._primary = await self._open_primary(opened)
         self._fallback = placed(self._entry, said.fallback, backends) if said.fallback else None
         self._echo = Echo(self._entry, self._fallback) if self._fallback else None
         self.beacon = Beacon(self._journal, self._fallback, copies, self._buckets_on, self._echo)
         return self
+
+    async def _open_primary(self, opened: AsyncExitStack) -> Backend | None:
+        """Open the primary, which is not needed: only it can say which buckets it lacks."""
+        said = self._config.buckets[self._entry]
+        wanted: Any = {said.backend: self._config.backends[said.backend]}
+        try:
+            backends = await open_backends(self._config.model_copy(update={"backends": wanted}), opened)
+        except StartError:
+            return None
+        return placed(self._entry, said, backends)
 
     async def run(self, *, dry: bool) -> _Result:
         """Rebuild it. Raises: S3Error."""
@@ -124,7 +140,10 @@ class _Opened:
             self._tell(step)
         if self._progress:
             click.echo("\r\x1b[K", nl=False, err=True)
-        return _Result(Mode.RECONCILE if dry else await rebuild.end(), Mode.RECONCILE, self._counted)
+        if self._primary:
+            await rebuild.ask(self._primary)
+        mode = Mode.RECONCILE if dry else await rebuild.end()
+        return _Result(mode, Mode.RECONCILE, self._counted, len(rebuild.lacking))
 
     async def _buckets_on(self, storage: Backend) -> list[str]:
         return list(await buckets_on(self._config, self._entry, storage))

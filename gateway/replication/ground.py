@@ -1,7 +1,7 @@
 """Knows the buckets of the primary, and has them on the fallback, before an outage: in it nobody can ask for them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -59,12 +59,22 @@ class Ground:
 
     async def _adopt(self, names: Collection[str]) -> None:
         """Have the primary given the buckets of what waits for it, if it lacks them and nothing is known of them."""
-        for bucket in await self._journal.buckets.homeless():
-            if bucket not in names and not await self._found(bucket):
-                await self._journal.buckets.adopt(bucket, (await self._fallback.head_bucket(bucket)).labels)
+        homeless = [bucket for bucket in await self._journal.buckets.homeless() if bucket not in names]
+        for bucket, labels in (await lacking(self._primary, self._fallback, homeless)).items():
+            await self._journal.buckets.adopt(bucket, labels)
 
     async def _found(self, bucket: str) -> BucketInfo | None:
-        """Return what the primary says of a bucket; None: nobody has created it yet."""
-        with suppress(NoSuchBucket):
-            return await self._primary.head_bucket(bucket)
-        return None
+        return await _found(self._primary, bucket)
+
+
+async def lacking(primary: Backend, fallback: Backend, buckets: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+    """Return those buckets that the primary says it lacks, with their labels on the fallback. Raises: S3Error."""
+    missing = [bucket for bucket in sorted(buckets) if not await _found(primary, bucket)]
+    return {bucket: (await fallback.head_bucket(bucket)).labels for bucket in missing}
+
+
+async def _found(primary: Backend, bucket: str) -> BucketInfo | None:
+    """Return what the primary says of a bucket; None: nobody has created it yet."""
+    with suppress(NoSuchBucket):
+        return await primary.head_bucket(bucket)
+    return None

@@ -1,12 +1,16 @@
 """What the journal is told of a database that was lost or set back, and of what was brought back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 from gateway.replication import lineage, rebuilding
 from gateway.replication.records import Lineage, Mode, Row
 from gateway.replication.scope import Scope
 from gateway.state.store import Store
 from gateway.storage import Address
+
+NOTHING: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
 
 
 class Past:
@@ -35,9 +39,11 @@ class Past:
         """Have staged objects deleted that no row points to; in RECONCILE only."""
         await self._store.run(lambda tx: rebuilding.scrap(tx, self._scope, bucket, staged))
 
-    async def reconciled(self, seen: Sequence[Lineage], floor: int, reason: str) -> Mode:
+    async def reconciled(
+        self, seen: Sequence[Lineage], floor: int, reason: str, lacking: Mapping[str, Mapping[str, str]] = NOTHING
+    ) -> Mode:
         """Leave RECONCILE: from now on this database is the one that the beacons tell of; mirrors are walked anew.
 
-        Up to the gen `floor` all that the echo says is over.
+        Up to the gen `floor` all that the echo says is over. `lacking` are buckets that the primary lacks, with labels.
         """
-        return await self._store.run(lambda tx: rebuilding.end(tx, self._scope, seen, floor, reason))
+        return await self._store.run(lambda tx: rebuilding.end(tx, self._scope, seen, floor, reason, lacking=lacking))

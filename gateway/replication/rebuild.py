@@ -2,19 +2,24 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from gateway.errors import NoSuchBucket, NoSuchKey
+import structlog
+
+from gateway.errors import NoSuchBucket, NoSuchKey, S3Error
 from gateway.replication.beacon import Beacon
 from gateway.replication.echo import Echo, Entry
 from gateway.replication.encoding import decode, encode
+from gateway.replication.ground import lacking
 from gateway.replication.journal import Journal
+from gateway.replication.outcome import name_of
 from gateway.replication.records import STAGE, Mode, Row
 from gateway.storage import Address, Backend, ListQuery
 
+log = structlog.get_logger()
 BATCH: Final = 500  # rows written in one transaction
 AT_ONCE: Final = 16
 _TABLE: Final = """
@@ -59,6 +64,8 @@ class Rebuild:
         self._journal, self._beacon, self._echo, self._fallback = journal, beacon, echo, fallback
         self._alone, self._dry = alone, dry
         self._read = 0
+        self._homes: set[str] = set()  # buckets of which something is current on the fallback
+        self.lacking: Mapping[str, Mapping[str, str]] = {}  # those that the primary lacks, with their labels
 
     async def run(self, buckets: Sequence[str]) -> AsyncIterator[Step]:
         """Find out what holds for each key, and write it down. Raises: S3Error."""
@@ -75,11 +82,17 @@ class Rebuild:
                 for bucket in buckets:
                     await self._scrap(newest, bucket)
 
+    async def ask(self, primary: Backend) -> None:
+        """Find out which buckets the primary lacks; where it does not answer, the gateway does that later."""
+        try:
+            self.lacking = await lacking(primary, self._fallback, self._homes)
+        except S3Error as error:
+            log.info("buckets_not_looked_for", primary=primary.name, error=name_of(error))
+
     async def end(self) -> Mode:
         """Let the gateway go on. Raises: ServiceUnavailable."""
-        return await self._journal.past.reconciled(
-            self._beacon.seen(), self._beacon.floor, f"rebuilt from {self._fallback.name}"
-        )
+        reason = f"rebuilt from {self._fallback.name}"
+        return await self._journal.past.reconciled(self._beacon.seen(), self._beacon.floor, reason, self.lacking)
 
     async def _take_rows(self, newest: "_Newest", bucket: str) -> None:
         after = ""
@@ -103,6 +116,8 @@ class Rebuild:
             yield Step(self._read, Found.OVER, at)
         for row, is_there in zip(rows, there, strict=True):
             found = Found.DELETED if row.deleted else Found.OBJECT if is_there else Found.MISSING
+            if found is Found.OBJECT:
+                self._homes.add(row.at.bucket)
             yield Step(self._read, found, row.at)
 
     async def _scrap(self, newest: "_Newest", bucket: str) -> None:

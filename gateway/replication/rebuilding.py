@@ -1,12 +1,12 @@
 """What is written down when a database that was lost or set back becomes good again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import delete, func, select
 
 from gateway.errors import ServiceUnavailable
-from gateway.replication import garbage, lineage, modes, replicas, rows, tasks
+from gateway.replication import buckets, garbage, lineage, modes, replicas, rows, tasks
 from gateway.replication.encoding import encode
 from gateway.replication.records import Baseline, Kind, Lineage, Mode, Row, Trash, new_id
 from gateway.replication.scope import Scope, at_key
@@ -47,10 +47,19 @@ def scrap(tx: Transaction, scope: Scope, bucket: str, staged: Sequence[str]) -> 
     garbage.discard(tx, scope, [Trash(scope.fallback, Address(bucket, key)) for key in staged if key not in open_])
 
 
-def end(tx: Transaction, scope: Scope, seen: Sequence[Lineage], floor: int, reason: str) -> Mode:
+def end(  # noqa: PLR0913  all that was found out
+    tx: Transaction,
+    scope: Scope,
+    seen: Sequence[Lineage],
+    floor: int,
+    reason: str,
+    *,
+    lacking: Mapping[str, Mapping[str, str]],
+) -> Mode:
     """Have the database be the one that beacons tell of, and say so. What mirrors hold is not known any more.
 
-    `floor` is that of the echo, by the fallback's beacons: others may tell of other databases.
+    `floor` is that of the echo, by the fallback's beacons: others may tell of other databases. `lacking` are
+    buckets that the primary lacks: they are as if they had been made in an outage.
     """
     tx.lock_route(scope.route)
     own = lineage.find(tx, scope)
@@ -64,7 +73,9 @@ def end(tx: Transaction, scope: Scope, seen: Sequence[Lineage], floor: int, reas
     _abandon(tx, scope)
     for target in scope.targets:
         replicas.change(tx, scope, target, "baseline", Baseline.INVALID.value)
-    tx.connection.execute(delete(BUCKETS).where(BUCKETS.c.route == scope.route))  # the primary tells, when it is there
+    tx.connection.execute(delete(BUCKETS).where(BUCKETS.c.route == scope.route))  # the primary tells of its own
+    for bucket, labels in lacking.items():
+        buckets.adopt(tx, scope, bucket, labels)
     lineage.write(tx, scope, Lineage(identity, number + 1, gen, floor))
     modes.trust(tx, scope, Mode.HEALING, reason)
     return Mode.HEALING

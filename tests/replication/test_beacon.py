@@ -273,6 +273,50 @@ async def test_what_cannot_be_echoed_is_owed(outage):
     assert [await outage.echo.read(BUCKET, info.key) for info in page.objects] == [[Entry(row)]]
 
 
+async def asked(outage, empty):
+    """Have a database rebuilt while the primary can be asked, and return the journal and what it was found to lack."""
+    scene = outage.scene
+    journal = another(empty, scene)
+    beacon = beacon_of(scene, journal)
+    await beacon.compare()
+    rebuild = Rebuild(journal, beacon, outage.echo, scene.fallback, alone=True)
+    async for _ in rebuild.run([BUCKET]):
+        pass
+    await rebuild.ask(scene.primary)
+    await rebuild.end()
+    return journal, set(rebuild.lacking)
+
+
+async def test_a_bucket_that_the_primary_lacks_is_written_down_as_new_with_its_labels(outage, empty):
+    await outage.put("key")
+    await outage.scene.primary.inner.delete_bucket(BUCKET)
+    await outage.scene.fallback.inner.annotate(Address(BUCKET), {"acl": "public-read"})
+    journal, lacking = await asked(outage, empty)
+    assert lacking == {BUCKET}
+    found = await journal.buckets.find(BUCKET)
+    assert (found.presence, found.labels) == (Presence.NEW, {"acl": "public-read"})
+
+
+async def test_a_bucket_in_which_nothing_waits_is_not_made_again(outage, empty):
+    """It may have been deleted at the primary: the fallback keeps its own for a while."""
+    await outage.delete("key")
+    await outage.scene.primary.inner.delete_bucket(BUCKET)
+    journal, lacking = await asked(outage, empty)
+    assert lacking == set()
+    assert await journal.buckets.find(BUCKET) is None
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_bucket_that_the_primary_has_or_does_not_tell_of_is_not_new(outage, empty, answers):
+    await outage.put("key")
+    if not answers:
+        await outage.scene.primary.inner.delete_bucket(BUCKET)
+        outage.scene.primary.fails(Fault.REFUSES)
+    journal, lacking = await asked(outage, empty)
+    assert lacking == set()
+    assert await journal.buckets.find(BUCKET) is None
+
+
 async def test_a_bucket_of_what_was_rebuilt_is_made_at_the_primary_if_that_lacks_it(outage, empty):
     await outage.put("key")
     await outage.scene.primary.inner.delete_bucket(BUCKET)
