@@ -99,15 +99,17 @@ class Exchange:
         if self._waits():
             self.connection.send(CONTINUE)
             self.continued = True
-        limits, clock, waited = self.connection.limits, self.connection.clock, 0.0
+        limits, clock, waited, before = self.connection.limits, self.connection.clock, 0.0, 0
         while True:
             began = clock()
             chunk = await self.connection.receive(self.payload)
             if not chunk:
                 return
             waited += clock() - began
-            if waited > limits.stall_timeout and self.payload.total_bytes < limits.body_rate * waited:
-                raise RequestTimeout
+            if waited > limits.stall_timeout:
+                if self.payload.total_bytes - before < limits.body_rate * waited:
+                    raise RequestTimeout
+                waited, before = 0.0, self.payload.total_bytes  # what came fast is no excuse for what follows
             yield chunk
             if self.meter:
                 await self.meter.passed(len(chunk))

@@ -1,9 +1,12 @@
 import asyncio
 import random
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from gateway.errors import BadRequest, RequestTimeout
+from gateway.server.exchange import Exchange
 from gateway.server.limits import Limits
 from tests.server.harness import head, receive, serving
 
@@ -336,6 +339,42 @@ async def test_a_body_that_dribbles_is_not_waited_for_for_ever():
         dribbling.cancel()
         assert (reply.status, (await site.end()).error) == (400, "RequestTimeout")
         assert 0.25 < time.monotonic() - started < 5
+
+
+async def test_a_body_that_came_fast_and_dribbles_then_is_not_waited_for_for_ever():
+    async with serving(limits=Limits(stall_timeout=0.3, body_rate=1000, linger=0.1)) as site:
+        reader, writer = await site.connect()
+        writer.write(site.signed("PUT", "/open/key", {"Content-Length": "9000000"}) + bytes(8_000_000))
+
+        async def dribble():
+            while True:
+                writer.write(b"x")
+                await asyncio.sleep(0.05)
+
+        dribbling = asyncio.create_task(dribble())
+        reply = await receive(reader)
+        dribbling.cancel()
+        assert (reply.status, (await site.end()).error) == (400, "RequestTimeout")
+
+
+async def test_by_default_a_body_of_which_a_byte_comes_now_and_then_is_not_waited_for_for_ever():
+    class Slow:
+        limits = Limits()
+        now = 0.0
+
+        def clock(self):
+            return self.now
+
+        async def receive(self, payload):
+            self.now += self.limits.stall_timeout - 1
+            payload.total_bytes += 1
+            return b"x"
+
+    slow = Slow()
+    body = Exchange(slow, BadRequest(), SimpleNamespace(total_bytes=0)).body()
+    assert await anext(body) == b"x"
+    with pytest.raises(RequestTimeout):
+        await anext(body)
 
 
 async def test_a_body_that_comes_slowly_but_fast_enough_is_taken():
