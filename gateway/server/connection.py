@@ -10,6 +10,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from aiohttp.base_protocol import BaseProtocol
@@ -114,9 +115,7 @@ class Connection(BaseProtocol):
         self.remote = peer[0] if isinstance(peer, tuple) else ""
         self.secure = transport.get_extra_info("sslcontext") is not None
         if not self._listener.admit(self) and self.transport is not None:
-            self.finished = True
-            self.transport.write(_too_many())
-            self.transport.close()
+            self._turn_away(self.transport)
             return
         self._task = self._loop.create_task(self._serve())
         self._watch(self.limits.idle_timeout, self.abort)
@@ -340,6 +339,18 @@ class Connection(BaseProtocol):
         await self._done
         self.deadline = NEVER
 
+    def _turn_away(self, transport: asyncio.Transport) -> None:
+        """Tell a client that there are too many, and let him read it, if there are not too many of those either."""
+        self.finished = True
+        transport.write(_too_many())
+        if not self._listener.see_off(self):
+            transport.close()
+            return
+        self._discarded = 0
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._watch(self.limits.linger, self._give_up)
+
     # --- deadlines and ends ---
 
     def _watch(self, seconds: float, expired: Callable[[], None]) -> None:
@@ -354,6 +365,8 @@ class Connection(BaseProtocol):
 
     def _give_up(self) -> None:
         _release(self._done)
+        if self._task is None and self.transport is not None:
+            self.transport.close()
 
     def _discard(self, size: int) -> None:
         self._discarded += size
@@ -388,7 +401,8 @@ def _too_many() -> bytes:
     request_id = new_id()
     body = xml.error(SlowDown(), "", request_id, HOST_ID)
     head = (
-        "HTTP/1.1 503 Service Unavailable\r\nServer: s3-gateway\r\nRetry-After: 1\r\nConnection: close\r\n"
+        "HTTP/1.1 503 Service Unavailable\r\nServer: s3-gateway\r\n"
+        f"Date: {formatdate(usegmt=True)}\r\nRetry-After: 1\r\nConnection: close\r\n"
         f"x-amz-request-id: {request_id}\r\nx-amz-id-2: {HOST_ID}\r\n"
         f"Content-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n"
     )

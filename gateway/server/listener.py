@@ -16,6 +16,7 @@ from gateway.server.limits import Limits
 
 BACKLOG: Final = 1024
 HANDSHAKE_TIMEOUT: Final = 15.0
+SEEN_OFF: Final = 128  # connections that were one too many and may read so, at once
 LAST_CALL: Final = 2.0  # seconds for which idle connections are kept when no more are accepted
 
 
@@ -26,6 +27,7 @@ class Listener:
         self.handle = handle
         self.loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
+        self._leaving: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
         self._empty = asyncio.Event()
         self._empty.set()
@@ -85,8 +87,16 @@ class Listener:
         self._empty.clear()
         return True
 
+    def see_off(self, connection: Connection) -> bool:
+        """Watch over a connection that was not admitted, until its deadline; False if there are too many of those."""
+        if len(self._leaving) >= SEEN_OFF:
+            return False
+        self._leaving.add(connection)
+        return True
+
     def release(self, connection: Connection) -> None:
         """Take note of the end of a connection."""
+        self._leaving.discard(connection)
         self._connections.discard(connection)
         if not self._connections:
             self._empty.set()
@@ -94,7 +104,7 @@ class Listener:
     def _sweep(self) -> None:
         """Look after every deadline at once: cheaper than a timer for each wait of each connection."""
         now = self.loop.time()
-        for connection in list(self._connections):
+        for connection in [*self._connections, *self._leaving]:
             if connection.deadline <= now:
                 connection.expire()
         metrics.BODY_MEMORY.set(BUDGET.used)

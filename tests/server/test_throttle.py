@@ -209,6 +209,35 @@ def test_what_one_worker_counts_the_others_know():
     assert ledger.ahead("client", 101.0) == pytest.approx(4.0)
 
 
+async def test_a_client_that_is_one_too_many_reads_it_whole_however_much_it_has_sent():
+    async with serving(limits=Limits(connections=1)) as site:
+        await site.put("key", b"bytes")
+        reader, writer = await site.connect()
+        assert (await asked(reader, writer)).status == 200
+        request = b"PUT /open/key HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + bytes(200_000)
+        answers = await asyncio.gather(*[site.ask(request) for _ in range(40)])
+        assert all(b"<Code>SlowDown</Code>" in answer and answer.endswith(b"</Error>") for answer in answers)
+        assert (await asked(reader, writer)).status == 200
+
+
+async def test_who_is_one_too_many_is_let_go_soon_and_many_of_them_at_once():
+    async with serving(limits=Limits(connections=1, linger=0.2)) as site:
+        await site.put("key", b"bytes")
+        reader, writer = await site.connect()
+        assert (await asked(reader, writer)).status == 200
+        others = [await site.connect() for _ in range(200)]
+        for their_reader, _ in others:
+            assert (await receive(their_reader)).status == 503
+
+        async def is_closed(their_writer):
+            while not their_writer.transport.is_closing():
+                their_writer.write(b"x")
+                await asyncio.sleep(0.05)
+
+        await asyncio.wait_for(asyncio.gather(*[is_closed(their_writer) for _, their_writer in others]), 20)
+        assert (await asked(reader, writer)).status == 200
+
+
 async def test_connections_beyond_the_limit_are_told_in_the_words_of_s3():
     async with serving(limits=Limits(connections=1)) as site:
         await site.put("key", b"bytes")
