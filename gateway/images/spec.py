@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
-PIPELINE: Final = 1  # counts up whenever the same spec gives other pixels than before: what is stored is stale then
+PIPELINE: Final = 2  # counts up whenever the same spec gives other pixels than before: what is stored is stale then
 
 Fit = Literal["scale-down", "cover", "pad", "stretch"]
 Format = Literal["keep", "jpeg", "png", "webp", "avif"]

@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -7,6 +8,8 @@ from gateway.images.spec import PRESETS, Limits, Point, Reason, Variant, Waterma
 from tests.images import makers
 from tests.images.makers import BLUE, GREEN, RED, YELLOW, corners, difference
 
+LAKE = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "lake.jpg"
+EFFORTS = ("fast", "balanced", "small")
 CAMERA = {"exif": makers.camera_exif()}
 
 
@@ -131,12 +134,19 @@ def test_quality_and_effort_say_how_large_files_become(make):
         source,
         *(Variant(f"{fmt}{quality}", format=fmt, quality=quality) for fmt in ("jpeg", "webp") for quality in (30, 90)),
         *(Variant(f"avif{quality}", 100, format="avif", quality=quality) for quality in (30, 90)),
-        *(Variant(effort, format="jpeg", effort=effort) for effort in ("fast", "balanced", "small")),
+        *(Variant(effort, format="jpeg", effort=effort) for effort in EFFORTS),
     )
     size = {name: path.stat().st_size for name, path in made.files.items()}
     for fmt in ("jpeg", "webp", "avif"):
         assert size[f"{fmt}30"] < size[f"{fmt}90"]
     assert size["small"] <= size["balanced"] < size["fast"]
+
+
+@pytest.mark.parametrize("fmt", ["webp", "png"])
+def test_effort_makes_files_of_a_landscape_smaller(make, fmt):
+    made = make(LAKE.read_bytes(), *(Variant(effort, 480, format=fmt, effort=effort) for effort in EFFORTS))
+    fast, balanced, small = (made.files[effort].stat().st_size for effort in EFFORTS)
+    assert small < balanced < fast
 
 
 def test_a_picture_is_not_enlarged_unless_asked(make):
