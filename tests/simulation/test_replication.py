@@ -25,6 +25,7 @@ VARIANTS = {
     "a mirror that keeps what goes from it": Rules(protect=1.0, slow=True),
     "a mirror that is waited for": Rules(sync=True),
     "slow clients": Rules(longest_body=30.0),
+    "wrong clocks": Rules(wrong_clocks=True),
 }
 SELDOM = {  # chance needs thousands of schedules for these
     "a lease that ran out taints",

@@ -35,6 +35,8 @@ CLIENTS: Final = 3
 KEYS: Final = ("a", "b")
 KEY: Final = KEYS[0]
 OPERATIONS: Final = 9  # of each client
+HOUR: Final = 3600.0
+FIRST_HOUR: Final = 2 * HOUR  # by the wall clock, at the beginning
 BUSY: Final = 70.0  # seconds of bad luck
 PATIENCE: Final = 45.0  # seconds a client waits for an answer
 SETTLED_AFTER: Final = 800.0  # seconds in which all must be in order again when the bad luck has ended
@@ -72,6 +74,7 @@ class Rules:
     protect: float = 0.0  # what goes from the mirror is copied aside first
     sync: bool = False  # a write to the primary is acknowledged when the mirror has it, too
     longest_body: float = 0.0  # seconds that clients take over what they send
+    wrong_clocks: bool = False  # the wall clock is an hour ahead or behind, and steps
 
 
 class Outlook:
@@ -344,7 +347,8 @@ def outcome(seed: int, rules: Rules, schedule: Callable[[World], Awaitable[None]
     random.seed(seed)
 
     async def world(loop: VirtualLoop) -> str:
-        clock = SimpleNamespace(time_ns=lambda: int(loop.now * 1e9))
+        off = partial(chance.choice, (HOUR, -HOUR)) if rules.wrong_clocks else float
+        clock = SimpleNamespace(time_ns=lambda: int((FIRST_HOUR + loop.now + off()) * 1e9))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(records, "os", SimpleNamespace(urandom=chance.randbytes))
             patch.setattr(records, "time", clock)
