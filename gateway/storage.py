@@ -7,7 +7,6 @@ Sizes and offsets are bytes, times are UTC, header and metadata names are lower 
 A backend raises `S3Error`s only; "not found" means that the storage said so, never that it could not be asked.
 """
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Final, NamedTuple, Protocol
 from gateway.checksums import Checksum, Digest
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import EntityTooLarge, IncompleteBody
+from gateway.hashing import Errand
 
 PIECE: Final = 244 * 1024  # how much of a body is hashed and passed on at once: whole pages, and no more than uvloop
 # reads from a socket at once (256 000 bytes), or two such reads are joined: twice the memory, and a copy of all
@@ -135,6 +135,7 @@ class Body:
         self._source: AsyncIterator[bytes]
         self._held = b""
         self._ended = False
+        self._hashing: Errand[None] | None = None
         self._checks: list[Callable[[], None]] = []
         self._gates: list[Callable[[], Awaitable[None]]] = []
 
@@ -163,14 +164,12 @@ class Body:
         return self
 
     async def __anext__(self) -> bytes:
-        """Return the next piece, hashed. Raises IncompleteBody, EntityTooLarge, or what a check raises."""
+        """Return the next piece. Raises IncompleteBody, EntityTooLarge, or what a check raises."""
         while not self._ended:
             piece = await self._gather()
-            if len(piece) > SMALL and self.digest.algorithms:
-                await asyncio.to_thread(self.digest.update, piece)
-            else:
-                self.digest.update(piece)
+            await self._hash(piece)
             if len(piece) < PIECE:
+                await self._hashed()
                 await self._settle()
                 self._ended = True
             held, self._held = self._held, piece
@@ -226,6 +225,19 @@ class Body:
             self.failure = error
             raise
         return gathered[0] if len(gathered) == 1 else b"".join(gathered)
+
+    async def _hash(self, piece: bytes) -> None:
+        """Hash a piece: a large one on a thread, while the next is gathered, and when the one before is through."""
+        await self._hashed()
+        if len(piece) > SMALL and self.digest.algorithms:
+            self._hashing = Errand(self.digest.update, piece)
+        else:
+            self.digest.update(piece)
+
+    async def _hashed(self) -> None:
+        if self._hashing:
+            await self._hashing.result()
+            self._hashing = None
 
     def _count(self, size: int) -> None:
         self.received += size

@@ -4,7 +4,6 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
 """
 
-import asyncio
 import hashlib
 import hmac
 import re
@@ -12,6 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection
 from typing import Final, Protocol
 
 from gateway.errors import IncompleteBody, InvalidChunkSizeError, MalformedTrailerError, S3Error, SignatureDoesNotMatch
+from gateway.hashing import Errand
 from gateway.sigv4 import EMPTY_SHA256, Scope, octets, signature
 from gateway.storage import SMALL
 
@@ -205,7 +205,7 @@ async def decode(chunks: AsyncIterable[bytes], decoder: Decoder, trailers: dict[
     """Yield the bytes of the object, then put what came behind them into `trailers`."""
     async for chunk in chunks:
         if decoder.signed and len(chunk) > SMALL:
-            decoded = await asyncio.to_thread(decoder.feed, chunk)
+            decoded = await Errand(decoder.feed, chunk).result()
         else:
             decoded = decoder.feed(chunk)
         for piece in decoded:
