@@ -72,7 +72,7 @@ def run(config: Config, sockets: Sequence[socket], admin: Sequence[socket], shar
     board = Board(config.worker_count, config.backends)
 
     def take(taken: Config) -> None:
-        logs.configure(taken.log.format, taken.log.level)
+        logs.configure(taken.log.format, taken.log.level, audit=taken.log.audit)
         board.add(taken.backends)
 
     take(config)
@@ -97,7 +97,9 @@ async def _serving(
         if config.traces:
             await opened.enter_async_context(sharing.use("traces", _traced))
         gateway = await opened.enter_async_context(build(config, worker, sharing, ledger, notice))
-        logs.configure(config.log.format, config.log.level)
+        if worker == 0:
+            await opened.enter_async_context(_ordered(config, sharing))
+        logs.configure(config.log.format, config.log.level, audit=config.log.audit)
         BUDGET.set_limit(config.body_memory)
         metrics.BODY_MEMORY_LIMIT.set(config.body_memory)
         if worker == 0:
@@ -280,6 +282,15 @@ def _replicated(  # noqa: PLR0913  what is the whole gateway's, handed on
     return replicated_routes(
         config, backends, worker, sharing, ledger=ledger, **({"tell": notice.tell} if notice else {})
     )
+
+
+def _ordered(config: Config, sharing: Sharing) -> AbstractAsyncContextManager[None]:
+    """Tell in the audit log of what is ordered by commands, where there is a database for them to leave word in."""
+    if not config.log.audit or not any(bucket.copies or bucket.images for bucket in config.buckets.values()):
+        return nullcontext()
+    from gateway.orders import told  # noqa: PLC0415  likewise
+
+    return told(config.state, sharing)
 
 
 def _places(config: Config) -> Mapping[str, Mapping[str, object]]:

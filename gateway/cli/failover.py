@@ -1,11 +1,9 @@
 """`gateway failover`: the order to leave a primary, and to return to it."""
 
-import os
-import pwd
-
 import click
 
 from gateway.cli.configured import config_option
+from gateway.cli.ordered import ordered, who
 from gateway.cli.route import fail, journal_of, opened_state, perform, whole_entry
 from gateway.config import Config
 from gateway.replication.records import Mode
@@ -27,7 +25,8 @@ def command(bucket: str, to: str | None, reason: str | None, config: Config, *, 
     entry = whole_entry(config, bucket)
     if to and not config.buckets[entry].fallback:
         fail(f"{entry}: has no fallback")
-    mode = perform(_turn(config, entry, Mode.FAILOVER if to else Mode.NORMAL, reason or f"by order of {_who()}"))
+    turning = _turn(config, entry, Mode.FAILOVER if to else Mode.NORMAL, reason or f"by order of {who()}")
+    mode = perform(ordered(config, entry, turning))
     click.echo(f"{entry}: {mode.name}. {_next(config, entry, mode)}")
 
 
@@ -53,10 +52,3 @@ def _next(config: Config, entry: str, mode: Mode) -> str:
             return f"Writes go to {said.backend}."
         case Mode.RECONCILE:
             return f"Nothing is written before `gateway journal rebuild {entry}`."
-
-
-def _who() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"user {os.getuid()}"

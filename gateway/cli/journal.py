@@ -10,6 +10,7 @@ import click
 
 from gateway.app import open_backends
 from gateway.cli.configured import config_option
+from gateway.cli.ordered import ordered
 from gateway.cli.route import entry_of, fail, journal_of, opened_state, perform
 from gateway.cli.words import amount, printable
 from gateway.config import Config
@@ -72,7 +73,8 @@ def rebuild(bucket: str | None, config: Config, *, every: bool, dry_run: bool) -
 
 def _rebuild(config: Config, entry: str, *, dry: bool) -> int:
     """Rebuild one entry, say so, and return how many keys are missing."""
-    result = perform(_perform(config, entry, dry=dry))
+    work = _perform(config, entry, dry=dry)
+    result = perform(work if dry else ordered(config, entry, work))
     if result.was is not Mode.RECONCILE:
         click.echo(f"{entry}: {result.was.name}. Nothing has to be rebuilt.")
         return 0

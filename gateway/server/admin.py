@@ -12,8 +12,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from gateway.server.audit import DONE, FAILED
 from gateway.server.checkup import Checkup, Examine
 from gateway.server.health import Board
+from gateway.server.logs import tell_audit
 from gateway.server.page import HEADERS, page
 from gateway.server.status import Status
 
@@ -80,6 +82,9 @@ def _check(request: web.BaseRequest, checkup: Checkup) -> web.Response:
     if "Origin" in request.headers:
         return _json(403, {"error": "not for web pages"})
     wait = checkup.begin()
+    tell_audit(
+        operation="check", remote=request.remote or "", status=429 if wait else 202, result=FAILED if wait else DONE
+    )
     answer = _json(429 if wait else 202, checkup.report())
     if wait:
         answer.headers["Retry-After"] = str(math.ceil(wait))

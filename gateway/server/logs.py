@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import Final, Literal
 
 import structlog
@@ -16,9 +17,10 @@ Format = Literal["auto", "console", "json"]
 Level = Literal["debug", "info", "warning", "error"]
 
 
-def configure(form: Format, level: Level) -> None:
+def configure(form: Format, level: Level, *, audit: bool = True) -> None:
     """Set the log up, for structlog and for the standard library's loggers alike; `auto` is console in a terminal."""
     render = _console if in_console(form) else _json
+    _audited[:] = [render] if audit else []
     prepare: list[Processor] = [
         structlog.stdlib.add_log_level,
         _stamp,
@@ -38,6 +40,12 @@ def configure(form: Format, level: Level) -> None:
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each start that there is nothing to do
+
+
+def tell_audit(**said: object) -> None:
+    """Write an event of the audit log, at every level, where there is one."""
+    for render in _audited:
+        sys.stderr.write(render(None, "", {"timestamp": now(), "level": "info", "event": "audit", **said}) + "\n")
 
 
 def in_console(form: Format) -> bool:
@@ -63,6 +71,7 @@ def plain(value: object) -> str:
 _encode: Final = json.JSONEncoder(default=str, separators=(",", ":")).encode
 
 
+_audited: Final[list[Callable[[object, str, EventDict], str]]] = []
 _clock: Final[list[int | str]] = [0, ""]
 
 

@@ -233,6 +233,10 @@ LINEAGES: Final = Table(
     **_KEYED,
 )
 
+COMMANDS: Final = Table(  # of operators, which no gateway has told of yet
+    "command", SHARED, _text("id", primary_key=True), _text("said"), **_KEYED
+)
+
 # --- images: which keys are to be looked at, because what is made of them may not be what it should be ---
 
 IMAGE_INTENTS: Final = Table(

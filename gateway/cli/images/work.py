@@ -11,6 +11,7 @@ import click
 from gateway.app import opened_storage
 from gateway.cli.configured import config_option
 from gateway.cli.images.bucket import check_bucket
+from gateway.cli.ordered import ordered
 from gateway.cli.route import fail, perform
 from gateway.cli.words import amount, printable
 from gateway.config import Config
@@ -52,7 +53,8 @@ def rebuild(  # noqa: PLR0913  click passes each option by its name
     check_bucket(config, bucket)
     _check_variants(config, bucket, variants)
     wanted = Wanted(bucket, prefix, after, frozenset(variants), force, concurrency)
-    raise SystemExit(perform(_rebuild(config, wanted, dry_run=dry_run), INCOMPLETE))
+    work = _rebuild(config, wanted, dry_run=dry_run)
+    raise SystemExit(perform(work if dry_run else ordered(config, bucket, work), INCOMPLETE))
 
 
 @click.command()
@@ -68,7 +70,8 @@ def prune(config: Config, bucket: str, *, prefix: str, concurrency: int, dry_run
     """
     check_bucket(config, bucket)
     wanted = Wanted(bucket, prefix, at_once=concurrency)
-    raise SystemExit(perform(_prune(config, wanted, dry_run=dry_run), INCOMPLETE))
+    work = _prune(config, wanted, dry_run=dry_run)
+    raise SystemExit(perform(work if dry_run else ordered(config, bucket, work), INCOMPLETE))
 
 
 class _Progress:

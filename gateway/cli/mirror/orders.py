@@ -3,6 +3,7 @@
 import click
 
 from gateway.cli.configured import config_option
+from gateway.cli.ordered import ordered
 from gateway.cli.route import journal_of, mirrors_of, opened_state, perform, whole_entry
 from gateway.config import Config
 
@@ -15,7 +16,7 @@ def retry(bucket: str, mirror: str | None, config: Config) -> None:
     """Have keys tried again that were given up, because a mirror had refused them for long."""
     entry = whole_entry(config, bucket)
     for name in mirrors_of(config, entry, mirror):
-        count = perform(_revive(config, entry, name))
+        count = perform(ordered(config, entry, _revive(config, entry, name)))
         click.echo(f"{name}: {count} {'key is' if count == 1 else 'keys are'} tried again")
 
 
@@ -42,7 +43,7 @@ def resume(bucket: str, mirror: str, config: Config) -> None:
 def _order(config: Config, bucket: str, mirror: str, *, paused: bool) -> None:
     entry = whole_entry(config, bucket)
     mirrors_of(config, entry, mirror)
-    perform(_pause(config, entry, mirror, paused=paused))
+    perform(ordered(config, entry, _pause(config, entry, mirror, paused=paused)))
 
 
 async def _pause(config: Config, entry: str, mirror: str, *, paused: bool) -> None:

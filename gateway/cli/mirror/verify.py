@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from gateway.cli.configured import config_option
+from gateway.cli.ordered import ordered
 from gateway.cli.route import entry_of, fail, journal_of, mirrors_of, opened_sides, opened_state, perform
 from gateway.cli.words import amount, printable
 from gateway.config import Config
@@ -138,7 +139,8 @@ def _compare(config: Config, bucket: str, mirror: str | None, level: Level, told
     names = mirrors_of(config, entry, mirror)
     if len(names) > 1:
         fail(f"{bucket}: has several mirrors, say which: --mirror {', --mirror '.join(names)}", COULD_NOT_TELL)
-    perform(_walk(config, (entry, bucket, names[0]), level, told), COULD_NOT_TELL)
+    walk = _walk(config, (entry, bucket, names[0]), level, told)
+    perform(ordered(config, bucket, walk) if told.mend else walk, COULD_NOT_TELL)
     return told.counted
 
 

@@ -1,0 +1,21 @@
+import asyncio
+
+from gateway import orders
+
+
+async def test_orders_are_taken_once_in_the_order_in_which_they_were_given(store):
+    for number, moment in (("1", "2026-01-01T00:00:02Z"), ("2", "2026-01-01T00:00:01Z")):
+        await orders.leave(store, number, {"operation": "failover", "ordered": moment})
+    assert [said["ordered"][-3:-1] for said in await orders._take(store)] == ["01", "02"]
+    assert await orders._take(store) == []
+
+
+async def test_what_was_left_is_told_by_who_comes_next(store, monkeypatch):
+    told = []
+    monkeypatch.setattr(orders, "tell_audit", lambda **said: told.append(said))
+    await orders.leave(store, "1", {"operation": "failover", "ordered": "now"})
+    async with orders._telling(store):
+        async with asyncio.timeout(20):
+            while not told:
+                await asyncio.sleep(0.01)
+    assert told == [{"operation": "failover", "ordered": "now"}]
