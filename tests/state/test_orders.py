@@ -11,11 +11,8 @@ async def test_orders_are_taken_once_in_the_order_in_which_they_were_given(store
 
 
 async def test_what_was_left_is_told_by_who_comes_next(store, monkeypatch):
-    told = []
-    monkeypatch.setattr(orders, "tell_audit", lambda **said: told.append(said))
+    told = asyncio.Queue()
+    monkeypatch.setattr(orders, "tell_audit", lambda **said: told.put_nowait(said))
     await orders.leave(store, "1", {"operation": "failover", "ordered": "now"})
-    async with orders._telling(store):
-        async with asyncio.timeout(20):
-            while not told:
-                await asyncio.sleep(0.01)
-    assert told == [{"operation": "failover", "ordered": "now"}]
+    async with orders._telling(store), asyncio.timeout(20):
+        assert await told.get() == {"operation": "failover", "ordered": "now"}
