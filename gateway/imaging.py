@@ -1,10 +1,12 @@
 """From a Config to what makes variants of images; imported only where a bucket wants them."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -12,12 +14,13 @@ from sqlalchemy import make_url
 
 from gateway.config import Config
 from gateway.config.images import limits_of, rules_of
-from gateway.config.models import EVERY_OTHER, Bucket
+from gateway.config.models import EVERY_OTHER, Bucket, Local
 from gateway.errors import ServiceUnavailable
 from gateway.images.checking import Checking
 from gateway.images.keeper import Find, Keeper, Pictures
 from gateway.images.pool import Workers
 from gateway.images.queue import Queue
+from gateway.images.scope import Scope
 from gateway.images.telling import Telling
 from gateway.images.working import Working, keep_house
 from gateway.routes import timing_of
@@ -38,7 +41,7 @@ async def imaged(config: Config, storage: Backend, worker: int, sharing: Sharing
     async with AsyncExitStack() as opened:
         store = await opened.enter_async_context(_state(config, sharing))
         workers = await opened.enter_async_context(workers_of(config))
-        queue, keeper, telling = Queue(store), Keeper(storage, workers, find), Telling()
+        queue, keeper, telling = Queue(store, scope_of(config)), Keeper(storage, workers, find), Telling()
         working = Working(queue, keeper, find, telling, at_once=4 * _processes(config))
         work = [working.run(), *([keep_house(queue)] if worker == 0 else [])]
         tasks = [asyncio.create_task(each) for each in work]
@@ -57,6 +60,12 @@ def finder(config: Config) -> Find:
     """Return what tells what holds for the images of a bucket, if anything does."""
     pictures = _pictures(config)
     return lambda bucket: pictures.get(bucket if bucket in config.buckets else EVERY_OTHER)
+
+
+def scope_of(config: Config) -> Scope:
+    """Return where the buckets lie whose images are worked on."""
+    places = {name: _place(config, bucket) if bucket.images else None for name, bucket in config.buckets.items()}
+    return Scope(places, places.pop(EVERY_OTHER, None))
 
 
 def workers_of(config: Config) -> Workers:
@@ -85,6 +94,14 @@ def _pictures(config: Config) -> Mapping[str, Pictures]:
 def _storages(bucket: Bucket) -> Sequence[str]:
     """Return the backends in which uploads are begun."""
     return [bucket.backend, *([bucket.fallback.backend] if bucket.fallback else [])]
+
+
+def _place(config: Config, bucket: Bucket) -> str:
+    """Return what tells where a bucket lies from where another one of the same name does."""
+    backend = config.backends[bucket.backend]
+    told = [str(getattr(backend, name, "")) for name in ("type", "endpoint", "account", "jurisdiction")]
+    path = backend.path.resolve() if isinstance(backend, Local) else ""
+    return sha256(json.dumps([*told, str(path), bucket.name, bucket.prefix]).encode()).hexdigest()[:16]
 
 
 def _processes(config: Config) -> int:

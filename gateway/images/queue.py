@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import structlog
-from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from gateway.errors import ServiceUnavailable
+from gateway.images.scope import Scope, bucket_of
 from gateway.replication.outcome import name_of
 from gateway.replication.records import new_id
 from gateway.replication.scope import upsert
@@ -42,16 +43,23 @@ class Intent(NamedTuple):
     """A write that is about to be done."""
 
     id: str
-    at: Address
+    stored: str  # what the database calls the bucket
+    key: str
 
 
 class Job(NamedTuple):
     """A key that is to be looked at, taken on under a lease."""
 
-    at: Address
+    stored: str  # what the database calls the bucket
+    key: str
     stamp: str
     token: str
     attempts: int
+
+    @property
+    def at(self) -> Address:
+        """The key."""
+        return Address(bucket_of(self.stored), self.key)
 
 
 class Failed(NamedTuple):
@@ -75,9 +83,10 @@ class Waiting(NamedTuple):
 class Queue:
     """The jobs of all buckets. Methods that wait may raise ServiceUnavailable."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, scope: Scope) -> None:
         self.news = asyncio.Event()  # set when there may be something to do
-        self._store = store
+        self._store, self._scope = store, scope
+        self._covered = scope.covers(IMAGE_JOBS.c.bucket)
         self._ended: list[tuple[Intent, bool]] = []
         self._done: list[Job] = []
         self._writing: asyncio.Task[None] | None = None
@@ -90,10 +99,10 @@ class Queue:
         Raises: SlowDown, where too much waits for the database already.
         """
         self._store.admit()
-        intent = Intent(new_id(), at)
+        intent = Intent(new_id(), self._scope.stored(at.bucket), at.key)
 
         def work(tx: Transaction) -> None:
-            values = {"id": intent.id, "bucket": at.bucket, "key": at.key.encode(), "due": tx.now + hold}
+            values = {"id": intent.id, "bucket": intent.stored, "key": at.key.encode(), "due": tx.now + hold}
             tx.connection.execute(_BEGIN, values)
 
         await self._store.run(work)
@@ -151,14 +160,15 @@ class Queue:
 
     async def add(self, ats: Sequence[Address]) -> None:
         """Have keys looked at."""
-        await self._store.run(lambda tx: _add(tx, ats))
+        keys = [(self._scope.stored(at.bucket), at.key) for at in ats]
+        await self._store.run(lambda tx: _add(tx, keys))
         self.news.set()
 
     async def take(self, limit: int) -> Sequence[Job]:
         """Take on jobs that are due, those first that have waited longest."""
-        if limit <= 0 or not await self._store.glance(_is_due):
+        if limit <= 0 or not await self._store.glance(lambda tx: _is_due(tx, self._covered)):
             return []
-        return await self._store.run(lambda tx: _take(tx, limit))
+        return await self._store.run(lambda tx: _take(tx, limit, self._covered))
 
     async def renew(self, job: Job) -> bool:
         """Keep a job for longer; False if it was taken over by somebody else."""
@@ -185,21 +195,27 @@ class Queue:
 
     async def sweep(self) -> None:
         """Have those keys looked at whose writes nobody has ended in time, and forget old failures."""
-        await self._store.run(_sweep)
+        await self._store.run(lambda tx: _sweep(tx, self._covered))
 
     # --- for people ---
 
     async def waiting(self, bucket: str | None = None) -> Waiting:
         """Return how much is to be done, in one bucket or in all."""
-        return await self._store.read(lambda tx: _waiting(tx, bucket))
+        return await self._store.read(
+            lambda tx: _waiting(tx, self._of(IMAGE_JOBS, bucket), self._of(IMAGE_INTENTS, bucket))
+        )
 
     async def failed(self, bucket: str | None, limit: int) -> Sequence[Failed]:
         """Return what could not be made, the latest first."""
-        return await self._store.read(lambda tx: _failed(tx, bucket, limit))
+        return await self._store.read(lambda tx: _failed(tx, self._of(IMAGE_JOBS, bucket), limit))
+
+    def _of(self, table: Table, bucket: str | None) -> ColumnElement[bool]:
+        column = table.c.bucket
+        return self._scope.covers(column) if bucket is None else column == self._scope.stored(bucket)
 
 
 def _mine(job: Job) -> dict[str, Any]:
-    return {"at_bucket": job.at.bucket, "at_key": job.at.key.encode(), "mine": job.token}
+    return {"at_bucket": job.stored, "at_key": job.key.encode(), "mine": job.token}
 
 
 def _close_all(tx: Transaction, done: Sequence[Job]) -> None:
@@ -210,13 +226,13 @@ def _close_all(tx: Transaction, done: Sequence[Job]) -> None:
 
 def _end(tx: Transaction, ended: Sequence[tuple[Intent, bool]]) -> None:
     tx.connection.execute(_END, [{"intent": intent.id} for intent, _ in sorted(ended)])
-    _add(tx, [intent.at for intent, look in ended if look])
+    _add(tx, [(intent.stored, intent.key) for intent, look in ended if look])
 
 
-def _add(tx: Transaction, ats: Sequence[Address]) -> None:
+def _add(tx: Transaction, keys: Sequence[tuple[str, str]]) -> None:
     values = [
         {
-            "bucket": bucket,
+            "bucket": stored,
             "key": key.encode(),
             "stamp": new_id(),
             "since": tx.now,
@@ -226,7 +242,7 @@ def _add(tx: Transaction, ats: Sequence[Address]) -> None:
             "failed": False,
             "error": "",
         }
-        for bucket, key in sorted({(at.bucket, at.key) for at in ats})
+        for stored, key in sorted(set(keys))
     ]
     if values:
         tx.connection.execute(upsert(tx.connection.dialect.name, IMAGE_JOBS, _KEY, _happened), values)
@@ -245,9 +261,9 @@ def _happened(new: Any) -> Mapping[str, Any]:
     }
 
 
-def _is_due(tx: Transaction) -> bool:
+def _is_due(tx: Transaction, mine: ColumnElement[bool]) -> bool:
     """Say whether anything is to be done, for what one statement costs."""
-    first = select(func.min(IMAGE_JOBS.c.due)).where(~IMAGE_JOBS.c.failed)
+    first = select(func.min(IMAGE_JOBS.c.due)).where(~IMAGE_JOBS.c.failed, mine)
     due = tx.connection.scalar(first)
     return due is not None and due <= tx.now
 
@@ -256,14 +272,14 @@ def _due(now: float) -> ColumnElement[bool]:
     return and_(~IMAGE_JOBS.c.failed, IMAGE_JOBS.c.due <= now)
 
 
-def _take(tx: Transaction, limit: int) -> Sequence[Job]:
+def _take(tx: Transaction, limit: int, mine: ColumnElement[bool]) -> Sequence[Job]:
     columns = (IMAGE_JOBS.c.bucket, IMAGE_JOBS.c.key, IMAGE_JOBS.c.stamp, IMAGE_JOBS.c.attempts)
-    oldest = select(*columns).where(_due(tx.now)).order_by(IMAGE_JOBS.c.due).limit(limit)
+    oldest = select(*columns).where(_due(tx.now), mine).order_by(IMAGE_JOBS.c.due).limit(limit)
     found = tx.connection.execute(oldest.with_for_update(skip_locked=True)).all()
-    jobs = [Job(Address(row.bucket, row.key.decode()), row.stamp, new_id(), row.attempts) for row in found]
+    jobs = [Job(row.bucket, row.key.decode(), row.stamp, new_id(), row.attempts) for row in found]
     if jobs:
         statement = update(IMAGE_JOBS).where(_HERE).values(token=bindparam("new_token"), due=tx.now + LEASE)
-        values = [{"at_bucket": job.at.bucket, "at_key": job.at.key.encode(), "new_token": job.token} for job in jobs]
+        values = [{"at_bucket": job.stored, "at_key": job.key.encode(), "new_token": job.token} for job in jobs]
         tx.connection.execute(statement, values)
     return jobs
 
@@ -274,36 +290,33 @@ def _close(tx: Transaction, job: Job, statement: Any) -> None:
         tx.connection.execute(_AGAIN, {**_mine(job), "at_once": tx.now})
 
 
-def _sweep(tx: Transaction) -> None:
+def _sweep(tx: Transaction, mine: ColumnElement[bool]) -> None:
     over = select(IMAGE_INTENTS.c.id, *(IMAGE_INTENTS.c[name] for name in _KEY)).where(IMAGE_INTENTS.c.due <= tx.now)
     found = tx.connection.execute(over.limit(AT_ONCE).with_for_update(skip_locked=True)).all()
     if found:
-        _end(tx, [(Intent(row.id, Address(row.bucket, row.key.decode())), True) for row in found])
-    old = and_(IMAGE_JOBS.c.failed, IMAGE_JOBS.c.since < tx.now - KEPT)
+        _end(tx, [(Intent(row.id, row.bucket, row.key.decode()), True) for row in found])
+    old = and_(or_(IMAGE_JOBS.c.failed, ~mine), IMAGE_JOBS.c.since < tx.now - KEPT)
     tx.connection.execute(delete(IMAGE_JOBS).where(old))
 
 
-def _waiting(tx: Transaction, bucket: str | None) -> Waiting:
+def _waiting(tx: Transaction, of_jobs: ColumnElement[bool], of_intents: ColumnElement[bool]) -> Waiting:
     jobs = select(
         func.count(),
         func.min(case((~IMAGE_JOBS.c.failed, IMAGE_JOBS.c.since))),
         func.coalesce(func.sum(case((IMAGE_JOBS.c.failed, 1), else_=0)), 0),
         func.coalesce(func.sum(case((and_(~IMAGE_JOBS.c.failed, IMAGE_JOBS.c.attempts > 0), 1), else_=0)), 0),
     )
-    intents = select(func.count()).select_from(IMAGE_INTENTS)
-    if bucket is not None:
-        jobs, intents = jobs.where(IMAGE_JOBS.c.bucket == bucket), intents.where(IMAGE_INTENTS.c.bucket == bucket)
-    count, since, failed, retried = tx.connection.execute(jobs).one()
+    intents = select(func.count()).select_from(IMAGE_INTENTS).where(of_intents)
+    count, since, failed, retried = tx.connection.execute(jobs.where(of_jobs)).one()
     writing = tx.connection.scalar(intents) or 0
     oldest = 0.0 if since is None else max(tx.now - since, 0.0)
     return Waiting(count - int(failed), oldest, writing, int(retried), int(failed))
 
 
-def _failed(tx: Transaction, bucket: str | None, limit: int) -> Sequence[Failed]:
+def _failed(tx: Transaction, of: ColumnElement[bool], limit: int) -> Sequence[Failed]:
     columns = (IMAGE_JOBS.c.bucket, IMAGE_JOBS.c.key, IMAGE_JOBS.c.error, IMAGE_JOBS.c.since)
-    latest = select(*columns).where(IMAGE_JOBS.c.failed).order_by(IMAGE_JOBS.c.since.desc()).limit(limit)
-    found = latest if bucket is None else latest.where(IMAGE_JOBS.c.bucket == bucket)
+    latest = select(*columns).where(IMAGE_JOBS.c.failed, of).order_by(IMAGE_JOBS.c.since.desc()).limit(limit)
     return [
-        Failed(Address(row.bucket, row.key.decode()), row.error, tx.now - row.since)
-        for row in tx.connection.execute(found)
+        Failed(Address(bucket_of(row.bucket), row.key.decode()), row.error, tx.now - row.since)
+        for row in tx.connection.execute(latest)
     ]

@@ -14,7 +14,7 @@ from gateway.cli import main
 from gateway.images.going import Plan, Rebuild, TooManyError, Wanted
 from gateway.images.keeper import Keeper
 from gateway.images.queue import Queue
-from gateway.imaging import finder, workers_of
+from gateway.imaging import finder, scope_of, workers_of
 from gateway.state import open_store
 from gateway.storage import Address, Body, ListQuery, WriteOptions
 from tests.gateway_process import GATEWAY
@@ -166,7 +166,7 @@ def test_the_status_tells_what_waits_and_what_was_given_up(disk):
 
     async def fill():
         async with open_store(disk.config.state) as store:
-            queue = Queue(store)
+            queue = Queue(store, scope_of(disk.config))
             await queue.add([at, Address("media", "in/y.jpg")])
             [job] = await queue.take(1)
             await queue.fail(job, "broken")

@@ -140,6 +140,25 @@ async def test_a_storage_without_conditions_has_variants_too(sync):
     assert await sync.keys() == {"out/small/x.jpg"}
 
 
+async def test_a_gateway_with_another_bucket_of_that_name_leaves_what_waits_alone(tmp_path):
+    """Two that were started in one folder share the state: its default lies there."""
+    storage = Failing(Memory())
+    await storage.create_bucket("media", {})
+    storage.failures["put", SMALL.key] = ServiceUnavailable()
+    async with bench_of(tmp_path, storage) as bench:
+        await bench.put(jpeg())
+        await bench.until({"in/x.jpg", "out/webp/x.webp"})
+        async with bench_of(tmp_path, backend={"type": "local", "path": str(tmp_path / "elsewhere")}) as other:
+            await bench.shown._making.queue._store.run(
+                lambda tx: tx.connection.exec_driver_sql("UPDATE image_job SET due = due - 9999")
+            )
+            assert await other.shown._making.queue.take(10) == []
+            assert (await other.shown._making.queue.waiting()).jobs == 0
+    storage.failures.clear()
+    async with bench_of(tmp_path, storage) as bench:
+        await bench.until(BOTH)
+
+
 async def test_what_is_uploaded_in_parts_or_copied_has_variants(bench):
     upload = await bench.shown.create_upload(AT)
     data = jpeg()

@@ -3,11 +3,15 @@ import asyncio
 import pytest
 
 from gateway.images.queue import LEASE, Queue
+from gateway.images.scope import Scope
 from gateway.storage import Address
 from tests.state.databases import KINDS, opened
 
 AT = Address("media", "in/ü.jpg")
 OTHER = Address("media", "in/y.jpg")
+
+
+HERE = Scope({"media": "here"})
 
 
 @pytest.fixture(params=KINDS)
@@ -18,7 +22,7 @@ async def store(request, tmp_path):
 
 @pytest.fixture
 def queue(store):
-    return Queue(store)
+    return Queue(store, HERE)
 
 
 async def later(queue, seconds):
@@ -162,10 +166,57 @@ async def test_a_retry_waits_and_counts(queue):
 
 
 async def test_two_gateways_never_have_the_same_job(store):
-    one, two = Queue(store), Queue(store)
+    one, two = Queue(store, HERE), Queue(store, HERE)
     await one.add([Address("media", f"in/{n}.jpg") for n in range(50)])
     found = [job.at for jobs in await asyncio.gather(*(queue.take(5) for queue in [one, two] * 5)) for job in jobs]
     assert len(found) == len(set(found)) == 50
+
+
+ELSEWHERE = {
+    "in another place": Scope({"media": "there"}),
+    "without images": Scope({"media": None}),
+    "without the bucket": Scope({"other": "here"}),
+    "with all others in another place": Scope({}, "there"),
+    "with all others in the same place, but for this one": Scope({"media": "there"}, "here"),
+    "with all others in the same place, but without images of this one": Scope({"media": None}, "here"),
+    "without anything": Scope(),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+async def test_who_has_a_bucket_elsewhere_leaves_its_images_alone(store, queue, name):
+    other = Queue(store, ELSEWHERE[name])
+    await queue.add([AT])
+    await queue.begin(AT, -1)
+    await other.sweep()
+    assert await other.take(10) == []
+    assert await other.waiting() == (0, 0, 0, 0, 0)
+    [job] = await queue.take(10)
+    await queue.fail(job, "broken")
+    assert await other.failed(None, 10) == []
+    assert (await queue.waiting()).failed == 1
+
+
+@pytest.mark.parametrize(
+    "scope", [Scope({"media": "here", "more": None}), Scope({}, "here"), Scope({"a": "b"}, "here")]
+)
+async def test_who_has_a_bucket_in_the_same_place_shares_its_work(store, queue, scope):
+    other = Queue(store, scope)
+    await queue.add([AT])
+    [job] = await other.take(10)
+    assert job.at == AT
+    assert (await other.waiting("media")).jobs == 1
+
+
+async def test_what_nobody_does_any_more_is_forgotten(store, queue):
+    gone = Queue(store, Scope({"media": "gone"}))
+    await gone.add([AT])
+    await queue.add([OTHER])
+    await queue.sweep()
+    assert (await gone.waiting()).jobs == 1
+    await queue._store.run(lambda tx: tx.connection.exec_driver_sql("UPDATE image_job SET since = since - 2678400"))
+    await queue.sweep()
+    assert ((await gone.waiting()).jobs, (await queue.waiting()).jobs) == (0, 1)
 
 
 async def test_what_waits_longest_comes_first(queue):

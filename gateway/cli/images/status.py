@@ -12,6 +12,7 @@ from gateway.cli.route import opened_state, perform
 from gateway.cli.words import amount, duration, table
 from gateway.config import Config
 from gateway.images.queue import Failed, Queue, Waiting
+from gateway.imaging import scope_of
 
 SHOWN: Final = 20  # images whose variants could not be made
 
@@ -36,7 +37,7 @@ def status(bucket: str | None, config: Config, *, as_json: bool) -> None:
 
 async def _ask(config: Config, bucket: str | None) -> tuple[Waiting, Sequence[Failed]]:
     async with opened_state(config) as store:
-        queue = Queue(store)
+        queue = Queue(store, scope_of(config))
         return await queue.waiting(bucket), await queue.failed(bucket, SHOWN)
 
 
