@@ -80,9 +80,10 @@ class Source(NamedTuple):
 class Result:
     """What became of the variants of an image."""
 
+    etag: str = ""  # of the image
     wanted: int = 0
     kept: int = 0
-    made: int = 0
+    keys: dict[str, str] = field(default_factory=dict)  # of what was made, by variant
     removed: int = 0
     occupied: int = 0
     made_bytes: int = 0
@@ -91,6 +92,11 @@ class Result:
     failures: dict[str, Reason] = field(default_factory=dict)  # by variant
     passing: bool = False  # a failure that may not come again
     told: dict[str, str] = field(default_factory=dict)  # of the image: sha256, kind, width, height, EXIF
+
+    @property
+    def made(self) -> int:
+        """How many variants were made."""
+        return len(self.keys)
 
     @property
     def what(self) -> What:
@@ -217,6 +223,7 @@ class Keeper:
             await self._remove(seen, seen.ours(), result)
             return result
         ours, todo = seen.ours(), _to_make(seen, how)
+        result.etag = seen.source.etag
         result.wanted, result.source_bytes = len(seen.wanted), seen.source.size
         result.kept = sum(key not in todo for key in ours)
         result.occupied = sum(info is not None and key not in ours for key, info in seen.found.items())
@@ -263,8 +270,9 @@ class Keeper:
         async def write(key: str) -> None:
             name = seen.wanted[key].variant.name
             if name in made.files:
-                result.made_bytes += await self._write(seen, key, made)
-                result.made += 1
+                size = await self._write(seen, key, made)
+                result.made_bytes += size  # in one go: others add theirs meanwhile
+                result.keys[name] = key
 
         await _at_once(write, todo)
 
