@@ -38,7 +38,7 @@ class Telling:
             metrics.IMAGE_SAVED.labels(entry).inc(max(saved, 0))
         for reason in _KILLS & {result.unfit, *result.failures.values()}:
             metrics.IMAGE_KILLS.labels(reason).inc()
-        self._log(at, result)
+        self._log(at, result, seconds)
         if "sha256" in result.told:
             self._compare(entry, at, result.told["sha256"])
 
@@ -51,9 +51,10 @@ class Telling:
         """Tell of a storage that failed while variants were made."""
         log.warning("image_not_done", bucket=at.bucket, key=at.key, error=error, attempts=attempts)
 
-    def _log(self, at: Address, result: Result) -> None:
+    def _log(self, at: Address, result: Result, seconds: float) -> None:
         if result.made:
-            log.info("image_made", bucket=at.bucket, key=at.key, variants=result.made, **result.told)
+            told = {"etag": result.etag, **result.told, "variants": result.keys, "seconds": round(seconds, 3)}
+            log.info("image_made", bucket=at.bucket, key=at.key, **told)
         if result.reason and result.unfit not in {DERIVED, ENCODED}:
             failures = {name: reason.value for name, reason in result.failures.items()}
             log.warning("image_unfit", bucket=at.bucket, key=at.key, reason=result.reason, variants=failures)
