@@ -79,15 +79,22 @@ class Healer:
                 await self.write(claim, lease)
                 await self._tell(claim)
                 outcome = Outcome.APPLIED
+            except asyncio.CancelledError as error:  # nobody is to wait for the end of a lease that has no worker
+                await self._record(claim, lease.outcome_of(error), name_of(error))
+                raise
             except Exception as error:  # noqa: BLE001  whatever it was: the row stays, and is healed again
                 outcome, failure = lease.outcome_of(error), name_of(error)
                 log.warning("heal_failed", bucket=claim.at.bucket, key=claim.at.key, error=failure)
+        is_done = await self._record(claim, outcome, failure)
+        metrics.HEALED.labels(self._journal.route, result_of(outcome, is_done=is_done)).inc()
+
+    async def _record(self, claim: Claim, outcome: Outcome, failure: str) -> bool:
+        """Tell the journal what became of a claim, and return whether the key is healed."""
         try:
-            is_done = await self._journal.healed(claim, outcome, failure)
+            return await self._journal.healed(claim, outcome, failure)
         except ServiceUnavailable as error:  # the claim is taken over when its lease is over
             log.warning("heal_not_recorded", bucket=claim.at.bucket, key=claim.at.key, error=name_of(error))
-            is_done = False
-        metrics.HEALED.labels(self._journal.route, result_of(outcome, is_done=is_done)).inc()
+            return False
 
     async def _tell(self, claim: Claim) -> None:
         """Have the echo say that the primary has the row: what clients write there from now on is newer than that."""

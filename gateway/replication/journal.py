@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -244,7 +245,7 @@ class Journal:
 
     async def claim_rows(self, limit: int) -> Sequence[Claim]:
         """Take leases on rows to be written to the primary: deletes first, then the oldest. None unless HEALING."""
-        return await self._run(rows.claim, limit, self._deadline())
+        return await self._claimed(rows.claim, limit, self._deadline())
 
     async def healed(self, claim: Claim, outcome: Outcome, error: str = "") -> bool:
         """Say how the write went, and learn whether that row is done: if not, it will be claimed again."""
@@ -254,7 +255,7 @@ class Journal:
 
     async def claim_tasks(self, target: str, limit: int) -> Sequence[Claim]:
         """Take leases on what a target lacks; nothing while it is paused."""
-        return await self._run(working.claim, target, limit, self._deadline())
+        return await self._claimed(working.claim, target, limit, self._deadline())
 
     async def take(self, target: str, at: Address) -> Turn:
         """Take a lease on one key, if it is its turn or not; there is nothing to do for a target that is paused."""
@@ -376,6 +377,19 @@ class Journal:
     async def _run(self, work: Callable[Concatenate[Transaction, Scope, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         with metrics.STATE_SECONDS.time():
             return await self._store.run(lambda tx: work(tx, self._scope, *args, **kwargs))
+
+    async def _claimed(
+        self, work: Callable[Concatenate[Transaction, Scope, P], Sequence[Claim]], *args: P.args, **kwargs: P.kwargs
+    ) -> Sequence[Claim]:
+        """Take leases. Who is cancelled meanwhile gives them back: nobody is to wait for their end."""
+        asking = asyncio.ensure_future(self._run(work, *args, **kwargs))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            with suppress(ServiceUnavailable):
+                for claim in await asking:
+                    await self.release(claim, 0.0)
+            raise
 
     async def _read(
         self, work: Callable[Concatenate[Transaction, Scope, P], T], *args: P.args, **kwargs: P.kwargs

@@ -114,18 +114,25 @@ class Mirroring:
                 outcome = Outcome.APPLIED
             except Braked as error:
                 outcome, failure = Outcome.REFUSED, name_of(error)
+            except asyncio.CancelledError as error:  # nobody is to wait for the end of a lease that has no worker
+                await self._record(claim, lease.outcome_of(error), name_of(error))
+                raise
             except Exception as error:  # noqa: BLE001  whatever it was: the task stays, and is tried again
                 outcome, failure = lease.outcome_of(error), name_of(error)
                 permanent = isinstance(error, S3Error) and error.status in _PERMANENT
                 log.warning("mirror_failed", target=self._target, key=claim.at.key, error=failure)
-        try:
-            is_done = await self._journal.mirrored(claim, outcome, failure, permanent=permanent)
-        except ServiceUnavailable as error:  # the claim is taken over when its lease is over
-            log.warning("mirror_not_recorded", target=self._target, key=claim.at.key, error=name_of(error))
-            is_done = False
+        is_done = await self._record(claim, outcome, failure, permanent=permanent)
         result = done.value if is_done else result_of(outcome, is_done=False)
         metrics.MIRRORED.labels(self._journal.route, self._target, result).inc()
         return outcome
+
+    async def _record(self, claim: Claim, outcome: Outcome, failure: str, *, permanent: bool = False) -> bool:
+        """Tell the journal what became of a claim, and return whether the key is clean."""
+        try:
+            return await self._journal.mirrored(claim, outcome, failure, permanent=permanent)
+        except ServiceUnavailable as error:  # the claim is taken over when its lease is over
+            log.warning("mirror_not_recorded", target=self._target, key=claim.at.key, error=name_of(error))
+            return False
 
     async def write(self, claim: Claim, lease: Lease) -> Done:
         """Write the mirror. Raises: what the storages raise, Fenced, Braked, SourceMissing."""

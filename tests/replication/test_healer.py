@@ -1,5 +1,6 @@
 """What the primary is given when it is back."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -122,6 +123,19 @@ async def test_a_delete_after_which_nobody_answers_may_have_hit_what_another_wro
     scene.primary.works()
     await work(scene, claim)
     assert (await scene.journal.unhealed()).tombstones == 1, "it rests first"
+
+
+async def test_a_worker_that_ends_gives_its_key_back_at_once(healing):
+    healing.store.later(healing.timing.hold + 1)
+    hold = healing.primary.hold("put")
+    working = asyncio.create_task(work(healing, await healing.claim_row()))
+    await hold.reached.wait()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    healing.store.later(healing.timing.backoff)
+    await work(healing, await healing.claim_row())
+    assert not (await healing.journal.unhealed()).objects
 
 
 async def test_no_write_begins_after_the_deadline(healing):

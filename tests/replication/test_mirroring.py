@@ -1,5 +1,6 @@
 """What a mirror is given, and what it keeps."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -275,6 +276,52 @@ async def test_who_lost_the_claim_while_writing_has_the_key_looked_at_again(scen
     assert await scene.mirrored()
     await scene.mirroring.work(late)
     assert not await scene.is_clean()
+
+
+async def test_a_worker_that_ends_before_it_writes_gives_its_key_back_at_once(scene):
+    await scene.put()
+    await ended(scene, scene.mirror.hold("put").reached)
+    scene.store.later(scene.timing.backoff)
+    assert await scene.mirrored(), "no rest is needed"
+
+
+async def test_a_worker_that_ends_while_it_writes_has_the_key_looked_at_again(scene):
+    await scene.put()
+    written = asyncio.Event()
+
+    async def put(at, sent, options):
+        await type(scene.mirror.inner).put(scene.mirror.inner, at, sent, options)
+        written.set()
+        await asyncio.Event().wait()
+
+    scene.mirror.inner.put = put
+    await ended(scene, written)
+    del scene.mirror.inner.put
+    scene.store.later(scene.timing.backoff)
+    assert not await scene.mirrored()
+    assert await found(scene.mirror) == b"data"
+    scene.store.later(scene.timing.hold + 1)
+    assert await scene.mirrored()
+
+
+async def test_a_worker_that_ends_while_it_asks_for_keys_gives_them_back(scene):
+    await scene.put()
+    claiming = asyncio.create_task(scene.mirroring.round())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    claiming.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await claiming
+    assert await scene.mirrored()
+
+
+async def ended(scene, reached):
+    """Have a worker of the mirror end when it is as far as that."""
+    working = asyncio.create_task(scene.mirroring.work(await scene.claim()))
+    await reached.wait()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
 
 
 async def test_a_journal_that_cannot_be_asked_is_no_end_of_the_work(scene):
