@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.replication.records import Baseline, Kind, Outcome
+from gateway.replication.records import Baseline, Kind, Outcome, Replica
 from gateway.storage import Address
 from tests.backends.given import body
 from tests.replication.given import NOTHING, journal, settled
@@ -109,7 +109,7 @@ async def test_who_pauses_a_mirror_does_not_release_its_brake(here):
 async def test_the_baseline_is_told_beside_it(here):
     await here.set_baseline("copy", Baseline.COMPLETE)
     await here.count("copy", 0, LIMIT + 1)
-    assert await here.replica("copy") == (Baseline.COMPLETE, False, True)
+    assert await here.replica("copy") == Replica(Baseline.COMPLETE, braked=True)
 
 
 # --- the workers ---
