@@ -64,10 +64,19 @@ _COMMAND: Final = 1  # counts as a worker, not the first: what is done once is t
 log = structlog.get_logger()
 
 
-def run(config: Config, sockets: Sequence[socket], admin: Sequence[socket], shared: str, file: Path | None) -> int:
+def run(  # noqa: PLR0913  all that the command line has prepared
+    config: Config,
+    sockets: Sequence[socket],
+    admin: Sequence[socket],
+    *,
+    shared: str,
+    file: Path | None,
+    ready: Callable[[], None],
+) -> int:
     """Serve on bound sockets until told to end; return the exit code. Raises: StartError, KeyFileError.
 
-    `shared` is the folder where the metrics of several workers meet, `file` what the configuration follows.
+    `shared` is the folder where the metrics of several workers meet, `file` what the configuration follows; each worker
+    calls `ready` when it serves.
     """
     board = Board(config.worker_count, config.backends)
 
@@ -83,6 +92,7 @@ def run(config: Config, sockets: Sequence[socket], admin: Sequence[socket], shar
         board=board,
         sockets=sockets,
         certificate=Certificate(config.tls.certificate, config.tls.key) if config.tls else None,
+        ready=ready,
         examine=examined,
     )
     return Launch(plan, admin, shared).run()

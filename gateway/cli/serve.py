@@ -1,9 +1,10 @@
 """`gateway serve`: the server."""
 
+import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socket import socket
 
@@ -23,14 +24,28 @@ def command(config: Config) -> None:
     try:
         sockets = bind("listen", *config.listen)
         admin = bind("admin", *config.admin) if config.admin else []
-        _print_access(config, sockets[0])
+        access = _access(config, sockets[0])
+        ready = Once(lambda: click.echo(access))
         with _shared_metrics(config) as shared:
             from gateway.app import run  # noqa: PLC0415  the metrics look for their folder when they are imported
 
-            raise SystemExit(run(config, sockets, admin, shared, config_file()))
+            raise SystemExit(run(config, sockets, admin, shared=shared, file=config_file(), ready=ready))
     except (StartError, KeyFileError) as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from error
+
+
+class Once:
+    """Does something the first time it is called, in whatever process: workers are forked, and started again."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work, self._done = work, mmap.mmap(-1, 1)
+
+    def __call__(self) -> None:
+        """Do it, if nobody has."""
+        if not self._done[0]:
+            self._done[0] = 1
+            self._work()
 
 
 @contextmanager
@@ -47,12 +62,15 @@ def _shared_metrics(config: Config) -> Iterator[str]:
         shutil.rmtree(shared, ignore_errors=True)
 
 
-def _print_access(config: Config, sock: socket) -> None:
-    """Print what clients need, ready to be pasted into a shell, where the key was not given by the configuration."""
+def _access(config: Config, sock: socket) -> str:
+    """Return what clients need, ready to be pasted into a shell, where the key was not given by the configuration.
+
+    Raises: KeyFileError.
+    """
     host, port = sock.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     lines = [f"export AWS_ENDPOINT_URL={'https' if config.tls else 'http'}://{host}:{port}"]
     if isinstance(config.keys, KeyFile):
         access_key, secret_key = kept_key(config.keys.file)
         lines = [f"export AWS_ACCESS_KEY_ID={access_key}", f"export AWS_SECRET_ACCESS_KEY={secret_key}", *lines]
-    click.echo("\n".join([*lines, f"export AWS_REGION={config.region} AWS_DEFAULT_REGION={config.region}"]))
+    return "\n".join([*lines, f"export AWS_REGION={config.region} AWS_DEFAULT_REGION={config.region}"])

@@ -88,6 +88,27 @@ def test_without_a_configuration_it_serves_and_prints_what_clients_need(tmp_path
         again.communicate()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_gateway_that_cannot_open_a_backend_does_not_say_that_it_serves(tmp_path, workers):
+    (tmp_path / "file").write_text("no folder")
+    config = tmp_path / "config.yaml"
+    disk = "disk: {type: local, path: file/objects}"
+    config.write_text(f"listen: 127.0.0.1:{free_port()}\nadmin: off\nworkers: {workers}\n")
+    config.write_text(config.read_text() + f"keys: {{file: keys}}\nbackends:\n  {disk}\n")
+    process = start(tmp_path, "--config", str(config))
+    said, complained = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, said) == (1, "")
+    assert "backends.disk: cannot be opened" in complained
+
+
+def test_workers_that_are_started_again_do_not_say_once_more_where_they_serve(pair):
+    worker = min(children(pair))
+    os.kill(worker, signal.SIGKILL)
+    waited_for(lambda: worker not in children(pair) and len(children(pair)) == 3)
+    waited_for(lambda: states(pair) == ["ready", "ready"])
+    assert pair.log.count("export AWS_ENDPOINT_URL=") == 1
+
+
 def test_the_kept_keys_are_neither_bucket_nor_object(tmp_path):
     folder = GatewayProcess(tmp_path, extra={"keys": {"file": str(tmp_path / "objects" / ".gw" / "keys")}})
     with running(folder) as process:
