@@ -61,6 +61,7 @@ async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
     if parent >= 0:
         asyncio.get_running_loop().add_reader(parent, stop.set)
     metrics.set_build()
+    started = time.monotonic()
     async with AsyncExitStack() as opened:
         if plan.admin:
             await opened.enter_async_context(admin_server(plan.admin, plan.board, examine=plan.examiner()))
@@ -73,6 +74,7 @@ async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
         listener = Listener(succession, gateway.limits)
         await listener.start(plan.sockets, plan.certificate.context if plan.certificate else None)
         plan.board.set_state(number, State.READY)
+        log.info("serving", worker=number, seconds=round(time.monotonic() - started, 6))
         plan.ready()
         renewal = Renewal(plan, number, succession, listener, lookout, gateway)
         async with asyncio.TaskGroup() as tasks:
@@ -120,7 +122,7 @@ class Renewal:
             log.exception("config_failed", worker=self.number)
             return self._refuse("it cannot be opened")
         self.listener.set_limits(self.gateway.limits)
-        log.info("config_reloaded", worker=self.number, seconds=round(time.monotonic() - started, 3))
+        log.info("config_reloaded", worker=self.number, seconds=round(time.monotonic() - started, 6))
         await self.lookout.watch(self.gateway.backends)
         return True
 

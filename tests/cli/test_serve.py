@@ -107,6 +107,7 @@ def test_workers_that_are_started_again_do_not_say_once_more_where_they_serve(pa
     waited_for(lambda: worker not in children(pair) and len(children(pair)) == 3)
     waited_for(lambda: states(pair) == ["ready", "ready"])
     assert pair.log.count("export AWS_ENDPOINT_URL=") == 1
+    waited_for(lambda: pair.log.count('"event":"serving"') == 3)
 
 
 def test_the_kept_keys_are_neither_bucket_nor_object(tmp_path):
