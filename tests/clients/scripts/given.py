@@ -38,8 +38,10 @@ def same(got: bytes, sent: bytes) -> bool:
 
 
 def fetch(url: str, *, method: str = "GET", body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-    """Ask like a program that knows no S3; return the status and the body."""
-    request = urllib.request.Request(url, body, {k.replace("_", "-"): v for k, v in headers.items()}, method=method)
+    """Ask like a program that knows no S3; return the status and the body. A body is told to be a file's."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    typed = {"content-type": "application/octet-stream"} if body else {}
+    request = urllib.request.Request(url, body, {**typed, **named}, method=method)
     context = ssl.create_default_context(cafile=AUTHORITY)
     try:
         with urllib.request.urlopen(request, context=context, timeout=20) as answer:
