@@ -17,6 +17,7 @@ from gateway.config.images import limits_of, rules_of
 from gateway.config.models import EVERY_OTHER, Bucket, Local
 from gateway.errors import ServiceUnavailable
 from gateway.images.checking import Checking
+from gateway.images.hook import Receiver, Tell, telling_of
 from gateway.images.keeper import Find, Keeper, Pictures
 from gateway.images.pool import Workers
 from gateway.images.queue import Queue
@@ -41,7 +42,8 @@ async def imaged(config: Config, storage: Backend, worker: int, sharing: Sharing
     async with AsyncExitStack() as opened:
         store = await opened.enter_async_context(_state(config, sharing))
         workers = await opened.enter_async_context(workers_of(config))
-        queue, keeper, telling = Queue(store, scope_of(config)), Keeper(storage, workers, find), Telling()
+        hook = await opened.enter_async_context(_hook(config))
+        queue, keeper, telling = Queue(store, scope_of(config)), Keeper(storage, workers, find), Telling(hook)
         working = Working(queue, keeper, find, telling, at_once=4 * _processes(config))
         work = [working.run(), *([keep_house(queue)] if worker == 0 else [])]
         tasks = [asyncio.create_task(each) for each in work]
@@ -60,6 +62,18 @@ def finder(config: Config) -> Find:
     """Return what tells what holds for the images of a bucket, if anything does."""
     pictures = _pictures(config)
     return lambda bucket: pictures.get(bucket if bucket in config.buckets else EVERY_OTHER)
+
+
+@asynccontextmanager
+async def _hook(config: Config) -> AsyncIterator[Tell]:
+    said = config.images.webhook
+    receiver = Receiver(said.url, said.secret.get_secret_value(), said.timeout, said.ca) if said else None
+    async with AsyncExitStack() as opened:
+        try:
+            tell = await opened.enter_async_context(telling_of(receiver))
+        except OSError as error:
+            raise StartError(f"images.webhook.ca: cannot be read: {error}") from error
+        yield tell
 
 
 def scope_of(config: Config) -> Scope:

@@ -202,6 +202,9 @@ IMAGE_REFUSED: Final = Counter(
     "Writes that were refused for what they are, or because too much waited.",
     ["bucket", "reason"],
 )
+IMAGE_HOOKS: Final = Counter(
+    "gateway_image_hooks", "What the receiver of the webhook was to be told, by what came of it.", ["result"]
+)
 IMAGE_QUEUE: Final = Gauge(
     "gateway_image_queue_jobs",
     "Images that wait in the database, or were given up.",
@@ -234,6 +237,7 @@ __all__ = [
     "DEAD",
     "HEALED",
     "IMAGE_DUPLICATES",
+    "IMAGE_HOOKS",
     "IMAGE_JOBS",
     "IMAGE_KILLS",
     "IMAGE_OLDEST",

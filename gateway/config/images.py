@@ -1,13 +1,15 @@
 """What can be configured of images; names and presets are resolved, and rules checked, when the file is read."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PlainSerializer, Tag
 
 from gateway.config.read import Place
 from gateway.config.section import Section
-from gateway.config.units import Bytes, Pixels, Seconds, Workers
+from gateway.config.units import Bytes, Pixels, Seconds, Secret, Workers
 from gateway.images.rules import Key, Match, Planned, Rule, doubled, overlaps
 from gateway.images.spec import POSITIONS, PRESETS, Limits, Point, Variant, Watermark, memory_for
 
@@ -98,6 +100,27 @@ class ImageQueue(Section):
     max_jobs: int = Field(1000, ge=1)
 
 
+def _https(value: str) -> str:
+    """Return a URL to which a secret may go. Raises: ValueError."""
+    try:
+        url = urlsplit(value)
+        is_whole = bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        is_whole = False
+    if not is_whole or url.scheme != "https" or url.username is not None or url.fragment:
+        raise ValueError("expected https://host/path, without a user or a fragment")
+    return value
+
+
+class Webhook(Section):
+    """Who is told of what became of images."""
+
+    url: Annotated[str, AfterValidator(_https), Field(max_length=2000)]
+    secret: Secret = Field(min_length=16)
+    timeout: Seconds = Field(5.0, gt=0, le=60)
+    ca: Path | None = None
+
+
 class Images(Section):
     """What pictures are made with, for all buckets."""
 
@@ -107,6 +130,7 @@ class Images(Section):
     memory: Bytes = Field(640_000_000, ge=1)
     queue: ImageQueue = ImageQueue()
     presets: Mapping[Name, Preset] = {}
+    webhook: Webhook | None = None
 
 
 class ImageLimits(Section):

@@ -14,7 +14,6 @@ from pydantic import (
     Discriminator,
     Field,
     IPvAnyNetwork,
-    PlainSerializer,
     SecretStr,
     Tag,
     field_validator,
@@ -26,14 +25,13 @@ from gateway.backends.s3.endpoint import endpoint_of
 from gateway.config.images import BucketImages, Images
 from gateway.config.machine import available_memory
 from gateway.config.section import Section
-from gateway.config.units import Address, Bytes, Endpoint, MemorySize, Seconds, Workers
+from gateway.config.units import Address, Bytes, Endpoint, MemorySize, Seconds, Secret, Workers
 from gateway.storage import PRIVATE
 
 DATA = Path("data")
 EVERY_OTHER: Final = "*"  # the name of the entry for all buckets without one
 SHARED: Final = frozenset({"r2", "s3"})  # backends that list the uploads of other programs, too
 LONGEST_PREFIX: Final = 512  # bytes; it takes from the 1024 of a key
-Secret = Annotated[SecretStr, PlainSerializer(SecretStr.get_secret_value)]  # plain for whom it is meant, hidden in logs
 
 
 class Tls(Section):

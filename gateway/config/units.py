@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Final, Literal, NamedTuple
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer, SecretStr
 
 MOST_WORKERS: Final = 256
 LEAST_MEMORY: Final = 16 * 1024 * 1024
@@ -89,5 +89,6 @@ Seconds = Annotated[float, BeforeValidator(seconds)]
 Bytes = Annotated[int, BeforeValidator(size)]
 Pixels = Annotated[int, BeforeValidator(pixels)]
 Address = Annotated[Endpoint, BeforeValidator(endpoint), PlainSerializer(str)]
+Secret = Annotated[SecretStr, PlainSerializer(SecretStr.get_secret_value)]  # plain for whom it is meant, hidden in logs
 Workers = Annotated[Literal["auto"] | int, BeforeValidator(workers)]
 MemorySize = Annotated[Literal["auto"] | int, BeforeValidator(memory)]

@@ -217,13 +217,12 @@ class Keeper:
     # --- making ---
 
     async def _bring(self, seen: _Seen, how: How) -> Result:
-        result = Result()
+        result = Result(seen.source.etag if seen.source else "")
         result.unfit = _unfit(seen.source, self._pictures(seen.at)) if seen.source else ""
         if seen.source is None or result.unfit:
             await self._remove(seen, seen.ours(), result)
             return result
         ours, todo = seen.ours(), _to_make(seen, how)
-        result.etag = seen.source.etag
         result.wanted, result.source_bytes = len(seen.wanted), seen.source.size
         result.kept = sum(key not in todo for key in ours)
         result.occupied = sum(info is not None and key not in ours for key, info in seen.found.items())

@@ -1,7 +1,8 @@
 """What is told of images: in the metrics and in the log."""
 
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import structlog
 
@@ -19,7 +20,8 @@ log = structlog.get_logger()
 class Telling:
     """Counts and writes down what became of images."""
 
-    def __init__(self) -> None:
+    def __init__(self, hook: Callable[[str, Mapping[str, Any]], None] = lambda _event, _told: None) -> None:
+        self._hook = hook
         self._seen: OrderedDict[str, Address] = OrderedDict()
 
     def tell(self, pictures: Pictures, at: Address, result: Result, seconds: float = 0.0) -> None:
@@ -53,11 +55,15 @@ class Telling:
 
     def _log(self, at: Address, result: Result, seconds: float) -> None:
         if result.made:
-            told = {"etag": result.etag, **result.told, "variants": result.keys, "seconds": round(seconds, 3)}
-            log.info("image_made", bucket=at.bucket, key=at.key, **told)
+            told = {"bucket": at.bucket, "key": at.key, "etag": result.etag, **result.told, "variants": result.keys}
+            log.info("image_made", **told, seconds=round(seconds, 3))
+            self._hook("image_made", told)
         if result.reason and result.unfit not in {DERIVED, ENCODED}:
             failures = {name: reason.value for name, reason in result.failures.items()}
-            log.warning("image_unfit", bucket=at.bucket, key=at.key, reason=result.reason, variants=failures)
+            told = {"bucket": at.bucket, "key": at.key, "etag": result.etag}
+            told |= {"reason": result.reason, "variants": failures}
+            log.warning("image_unfit", **told)
+            self._hook("image_unfit", told)
         if result.occupied:
             log.warning("image_keys_occupied", bucket=at.bucket, key=at.key, variants=result.occupied)
 
