@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, TypeVar
 
 from gateway.backends.local import buckets, completing, copying, listing, parts, reading, uploads, writing
 from gateway.backends.local.folders import Folders
@@ -40,7 +40,6 @@ REMEMBERED: Final = 64 * 1024 * 1024  # bytes of names of large folders
 
 _END: Final = object()
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -88,16 +87,16 @@ class Local:
     # --- buckets ---
 
     async def list_buckets(self) -> Sequence[BucketInfo]:
-        return await self._run(buckets.all_buckets, self._root)
+        return await self._threads.run(buckets.all_buckets, self._root)
 
     async def head_bucket(self, bucket: str) -> BucketInfo:
-        return await self._run(buckets.head, self._root, bucket)
+        return await self._threads.run(buckets.head, self._root, bucket)
 
     async def create_bucket(self, bucket: str, labels: Mapping[str, str]) -> None:
-        await self._run(buckets.create, self._root, bucket, labels)
+        await self._threads.run(buckets.create, self._root, bucket, labels)
 
     async def delete_bucket(self, bucket: str) -> None:
-        await self._run(buckets.delete, self._root, bucket)
+        await self._threads.run(buckets.delete, self._root, bucket)
 
     # --- objects ---
 
@@ -107,7 +106,7 @@ class Local:
     async def head(self, at: Address, options: ReadOptions = ReadOptions()) -> ObjectInfo:
         info = reading.head_at_once(self._root, at, options)
         if info is None:
-            info = await self._run(reading.head, self._root, at, options)
+            info = await self._threads.run(reading.head, self._root, at, options)
         return info
 
     async def put(self, at: Address, body: Body, options: WriteOptions = WriteOptions()) -> ObjectInfo:
@@ -127,19 +126,19 @@ class Local:
             return writing.store(self._root, to, writing.Draft(copy.temp, made), options.conditions)
 
         async with self._copied(copying.Copy(self._root, options.checksum)) as copy:
-            await self._run(writing.check, self._root, to, options.conditions)
-            await self._run(copy.begin, source, ReadOptions(), etag)
+            await self._threads.run(writing.check, self._root, to, options.conditions)
+            await self._threads.run(copy.begin, source, ReadOptions(), etag)
             await self._steps(copy.steps())
-            return await self._run(store)
+            return await self._threads.run(store)
 
     async def annotate(self, at: Address, labels: Mapping[str, str], was: Mapping[str, str] | None = None) -> None:
         if at.key:
-            await self._run(writing.annotate, self._root, at, labels, was)
+            await self._threads.run(writing.annotate, self._root, at, labels, was)
         else:
-            await self._run(buckets.annotate, self._root, at.bucket, labels, was)
+            await self._threads.run(buckets.annotate, self._root, at.bucket, labels, was)
 
     async def delete(self, at: Address, conditions: Conditions = ANY_STATE) -> None:
-        await self._run(writing.delete, self._root, at, conditions)
+        await self._threads.run(writing.delete, self._root, at, conditions)
 
     async def list_objects(self, bucket: str, query: ListQuery) -> ListPage:
         return await self._listing.run(listing.list_objects, self._root, self._folders, bucket, query)
@@ -147,11 +146,11 @@ class Local:
     # --- uploads ---
 
     async def create_upload(self, at: Address, options: WriteOptions = WriteOptions()) -> Upload:
-        return await self._run(uploads.create, self._root, at, options)
+        return await self._threads.run(uploads.create, self._root, at, options)
 
     async def put_part(self, upload: Upload, number: int, body: Body) -> Part:
         temp = Temp(self._root.scratch)
-        algorithm = (await self._run(uploads.look, self._root, upload)).options.checksum
+        algorithm = (await self._threads.run(uploads.look, self._root, upload)).options.checksum
 
         def store() -> Part:
             checksum = body.digest.checksum(algorithm)
@@ -166,11 +165,11 @@ class Local:
             part = Part(number, copy.etag, copy.size, checksum=copy.checksum)
             return parts.store(self._root, upload, copy.temp, part)
 
-        algorithm = (await self._run(uploads.look, self._root, upload)).options.checksum
+        algorithm = (await self._threads.run(uploads.look, self._root, upload)).options.checksum
         async with self._copied(copying.Copy(self._root, algorithm)) as copy:
-            await self._run(copy.begin, source, options, etag)
+            await self._threads.run(copy.begin, source, options, etag)
             await self._steps(copy.steps())
-            return await self._run(store)
+            return await self._threads.run(store)
 
     async def list_parts(self, upload: Upload, after: int = 0, limit: int = 1000) -> PartPage:
         return await self._listing.run(parts.page, self._root, upload, after, limit)
@@ -181,21 +180,18 @@ class Local:
     async def complete_upload(self, upload: Upload, parts: Sequence[Part], completion: Completion) -> ObjectInfo:
         assembly = completing.Assembly(self._root, upload)
         try:
-            await self._run(assembly.plan, parts, completion)
+            await self._threads.run(assembly.plan, parts, completion)
             await self._steps(assembly.steps())
             if completion.check:
                 await completion.check(assembly.download())
-            return await self._run(assembly.finish, completion.conditions)
+            return await self._threads.run(assembly.finish, completion.conditions)
         finally:
             await self._threads.surely(assembly.discard)
 
     async def abort_upload(self, upload: Upload) -> None:
-        await self._run(uploads.abort, self._root, upload)
+        await self._threads.run(uploads.abort, self._root, upload)
 
     # --- work in threads ---
-
-    async def _run(self, function: Callable[P, T], *args: P.args, **_: P.kwargs) -> T:
-        return await self._threads.run(function, *args)
 
     async def _receive(self, body: Body, temp: Temp, check: Callable[[], None], store: Callable[[], T]) -> T:
         """Write a body into a temporary file and store that; a small one in a single thread's turn."""
@@ -218,10 +214,10 @@ class Local:
         body.digest.want(MD5)
         try:
             if body.size is not None and body.size <= SMALL:
-                return await self._run(at_once, await body.read())
-            await self._run(begin)
-            await body.pour(temp.write, self._run)
-            return await self._run(finish)
+                return await self._threads.run(at_once, await body.read())
+            await self._threads.run(begin)
+            await body.pour(temp.write, self._threads.run)
+            return await self._threads.run(finish)
         finally:
             if temp.is_open:
                 await self._threads.surely(temp.discard)
@@ -229,7 +225,7 @@ class Local:
     async def _steps(self, steps: Generator[None, None, None]) -> None:
         """Take the steps of a long piece of work one by one, so that it can be cancelled in between."""
         try:
-            while await self._run(next, steps, _END) is not _END:
+            while await self._threads.run(next, steps, _END) is not _END:
                 pass
         finally:
             await self._threads.surely(steps.close)

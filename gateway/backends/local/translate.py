@@ -3,8 +3,7 @@
 import errno
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.errors import EntityTooLarge, KeyTooLongError, S3Error, ServiceUnavailable, SlowDown
@@ -23,16 +22,15 @@ _ERRORS: Final[Mapping[int, type[S3Error]]] = {
 _PLAIN: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE}  # clear without more
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn an OSError into what a client is told; which file it was about stays in the log."""
-    try:
-        yield
-    except OSError as error:
-        kind = _ERRORS.get(error.errno or 0, ServiceUnavailable)
-        cause = errno.errorcode.get(error.errno or 0, str(error.errno))
-        is_plain = error.errno in _PLAIN
-        log.warning(
-            "local_disk_failed", extra={"cause": cause, "reason": os.strerror(error.errno or 0)}, exc_info=not is_plain
-        )
-        raise kind from error
+def told(error: OSError) -> S3Error:
+    """Return what a client is told of an OSError; which file it was about stays in the log."""
+    number = error.errno or 0
+    cause, is_plain = errno.errorcode.get(number, str(error.errno)), number in _PLAIN
+    log.warning(
+        "local_disk_failed",
+        extra={"cause": cause, "reason": os.strerror(number)},
+        exc_info=None if is_plain else error,
+    )
+    failure = _ERRORS.get(number, ServiceUnavailable)()
+    failure.__cause__ = error
+    return failure
