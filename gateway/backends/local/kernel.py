@@ -18,10 +18,18 @@ _NO_SYMLINKS: Final = 0x04
 _BENEATH: Final = 0x08
 _CACHED: Final = 0x20
 _SAFE: Final = _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS
+_MAY_WAIT: Final = {errno.EAGAIN, errno.EINVAL}  # the latter where _CACHED is not known: before Linux 5.12
 
 
 class _How(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)  # lets other threads run meanwhile
+_libc_at_once: Final = ctypes.PyDLL(None, use_errno=True)  # for what cannot wait: no thread takes a turn in between
+_close: Final = _libc_at_once.close
+_fcntl: Final = _libc_at_once.fcntl
+_fcntl.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_char_p)
 
 
 def _syscall(library: ctypes.CDLL) -> "ctypes._NamedFuncPointer":
@@ -31,17 +39,20 @@ def _syscall(library: ctypes.CDLL) -> "ctypes._NamedFuncPointer":
     return function
 
 
-_waiting: Final = _syscall(ctypes.CDLL(None, use_errno=True))  # lets other threads run meanwhile
-_at_once: Final = _syscall(ctypes.PyDLL(None, use_errno=True))  # for what cannot wait: cheaper
+_waiting: Final = _syscall(_libc)
+_at_once: Final = _syscall(_libc_at_once)
 
 
 @cache
-def _how(flags: int, resolve: int) -> _How:
-    return _How(flags, 0, resolve)
+def _how(flags: int, resolve: int) -> tuple[_How, int, int]:
+    """Return the arguments of openat2, and how they are passed: by address and size."""
+    how = _How(flags, 0, resolve)
+    return how, ctypes.addressof(how), ctypes.sizeof(how)
 
 
-def _openat2(function: "ctypes._NamedFuncPointer", root: int, path: bytes, how: _How) -> int:
-    descriptor: int = function(_OPENAT2, root, path, ctypes.addressof(how), ctypes.sizeof(how))
+def _openat2(function: "ctypes._NamedFuncPointer", root: int, path: bytes, flags: int, resolve: int) -> int:
+    _, address, size = _how(flags, resolve)
+    descriptor: int = function(_OPENAT2, root, path, address, size)
     if descriptor < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -53,7 +64,7 @@ def has_openat2() -> bool:
     """Say whether the kernel has openat2 and lets us call it (some sandboxes do not)."""
     root = os.open("/", FOLDER)
     try:
-        os.close(_openat2(_waiting, root, b".", _how(FOLDER, _SAFE)))
+        os.close(_openat2(_waiting, root, b".", FOLDER, _SAFE))
     except OSError:
         return False
     finally:
@@ -65,9 +76,14 @@ def open_beneath(root: int, path: bytes, flags: int) -> int:
     """Open an existing file or folder beneath the folder `root`; a symbolic link on the way is an ELOOP or ENOTDIR."""
     if not has_openat2():
         return _open_by_steps(root, path, flags)
+    try:
+        return _openat2(_at_once, root, path, flags, _SAFE | _CACHED)
+    except OSError as error:
+        if error.errno not in _MAY_WAIT:
+            raise
     while True:
         try:
-            return _openat2(_waiting, root, path, _how(flags, _SAFE))
+            return _openat2(_waiting, root, path, flags, _SAFE)
         except InterruptedError:
             continue
 
@@ -76,7 +92,18 @@ def open_cached(root: int, path: bytes) -> int:
     """Open a file for reading as `open_beneath` does, if that needs no disk; else BlockingIOError."""
     if not has_openat2():
         raise BlockingIOError
-    return _openat2(_at_once, root, path, _how(READ, _SAFE | _CACHED))
+    return _openat2(_at_once, root, path, READ, _SAFE | _CACHED)
+
+
+def close_at_once(descriptor: int) -> None:
+    """Close a folder or a lock: unlike the last close of a file that was deleted, that waits for nothing."""
+    _close(descriptor)
+
+
+def fcntl_at_once(descriptor: int, command: int, place: bytes) -> bool:
+    """Set or free a lock as `fcntl.fcntl` does; False if that could not be done."""
+    done: int = _fcntl(descriptor, command, place)
+    return done == 0
 
 
 def names_in(folder: int) -> list[str]:

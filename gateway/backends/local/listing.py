@@ -12,7 +12,7 @@ from gateway.backends.local import attributes, records, sidecars
 from gateway.backends.local.contents import Contents, Escaped
 from gateway.backends.local.finding import seek
 from gateway.backends.local.folders import Folders
-from gateway.backends.local.kernel import FOLDER, READ
+from gateway.backends.local.kernel import FOLDER, READ, close_at_once
 from gateway.backends.local.names import LONGEST_KEY, goes_on, is_continued, piece, place
 from gateway.backends.local.names import folder as folder_of
 from gateway.backends.local.root import ABSENT, Root
@@ -86,7 +86,7 @@ class Walk:
 
     def __exit__(self, *_: object) -> None:
         if self._open:
-            os.close(self._open[1])
+            close_at_once(self._open[1])
 
     def seek(self, start: str) -> Iterator[str]:
         """Yield the keys from `start` on; of keys that fold into one common prefix maybe only one, and any."""
@@ -231,7 +231,7 @@ class Walk:
             return self._open[1]
         descriptor = self._root.open(path, FOLDER)
         if self._open:
-            os.close(self._open[1])
+            close_at_once(self._open[1])
         self._open = path, descriptor
         return descriptor
 

@@ -15,6 +15,7 @@ from gateway.storage import ObjectInfo, Part
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = 253_402_300_799 * 10**9  # the end of the year 9999, as far as a datetime goes
 _read: Final = json.JSONDecoder().raw_decode  # what `json.loads` comes to, for half the time
+_write: Final = json.JSONEncoder(separators=(",", ":")).encode  # what `json.dumps` would make anew for each
 UNKNOWN_TYPE: Final = "binary/octet-stream"  # S3's own default
 
 
@@ -104,4 +105,4 @@ def _checksum(plain: Sequence[Any] | None) -> Checksum | None:
 
 
 def _json(content: Mapping[str, object] | Sequence[object]) -> bytes:
-    return json.dumps(content, separators=(",", ":")).encode()
+    return _write(content).encode()

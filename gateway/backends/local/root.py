@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from gateway.backends.local.kernel import FOLDER, open_beneath
+from gateway.backends.local.kernel import FOLDER, close_at_once, open_beneath
 from gateway.backends.local.locks import Locks
 from gateway.backends.local.scratch import Scratch
+from gateway.backends.local.syncs import Syncs
 from gateway.errors import InternalError, NoSuchBucket, S3Error, ServiceUnavailable
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Root:
     def __init__(self, path: Path, *, fsync: bool) -> None:
         self.path = path
         self.fsync = fsync
+        self._syncs = Syncs()
         path.mkdir(parents=True, exist_ok=True)
         self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -62,7 +64,7 @@ class Root:
         try:
             yield descriptor
         finally:
-            os.close(descriptor)
+            close_at_once(descriptor)
 
     def make_folders(self, base: bytes, below: bytes) -> int:
         """Open the folder `below` an existing one, making what is missing on the way to it."""
@@ -73,10 +75,10 @@ class Root:
         try:
             for name in below.split(b"/") if below else ():
                 following = self._make_folder(current, name)
-                os.close(current)
+                close_at_once(current)
                 current = following
         except BaseException:
-            os.close(current)
+            close_at_once(current)
             raise
         return current
 
@@ -99,7 +101,7 @@ class Root:
         """Raise NoSuchBucket unless the bucket exists."""
         path = self.bucket(name)
         try:
-            os.close(self.open(path, FOLDER))
+            close_at_once(self.open(path, FOLDER))
         except OSError as error:
             if error.errno not in ABSENT:
                 raise
@@ -124,9 +126,13 @@ class Root:
             os.fsync(descriptor)
 
     def confirm(self, folder: int) -> None:
-        """As `settle`, for what everybody sees already. Raises InternalError: nobody knows whether it lasts."""
+        """As `settle`, for what everybody sees already. Raises InternalError: nobody knows whether it lasts.
+
+        Whoever else waits for the same folder shares it.
+        """
         try:
-            self.settle(folder)
+            if self.fsync:
+                self._syncs.sync(folder)
         except OSError as error:
             log.exception("local_disk_failed")
             raise InternalError from error

@@ -6,9 +6,10 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Final
 
-from gateway.backends.local.kernel import FOLDER, names_in, open_beneath
+from gateway.backends.local.kernel import FOLDER, close_at_once, names_in, open_beneath
 from gateway.backends.local.locks import Locks
 
 _TMP: Final = b"tmp"
@@ -21,6 +22,7 @@ class Scratch:
 
     def __init__(self, own: int, locks: Locks) -> None:
         self._own = own
+        self._numbers = count()
         self.name = f"{os.getpid()}-{secrets.token_hex(6)}".encode()
         with locks.hold([_START]):
             self._sweep()
@@ -40,7 +42,7 @@ class Scratch:
 
     def name_one(self) -> bytes:
         """Return a name that nothing in here has."""
-        return secrets.token_hex(12).encode()
+        return b"%d" % next(self._numbers)
 
     def take(self, folder: int, name: bytes) -> bytes:
         """Take a folder away from elsewhere, at once for all who look there; `drop` removes it at leisure."""
@@ -144,4 +146,4 @@ def _opened(folder: int, path: bytes) -> Iterator[int]:
     try:
         yield descriptor
     finally:
-        os.close(descriptor)
+        close_at_once(descriptor)

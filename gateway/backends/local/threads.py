@@ -8,12 +8,12 @@ they cost more than many a call.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from gateway.backends.local.translate import told
 
@@ -22,55 +22,98 @@ T = TypeVar("T")
 
 
 class Threads:
-    """A bounded number of threads, which belong to one event loop; each is started when it is needed first."""
+    """A bounded number of threads, which belong to one event loop; each is started when it is needed first.
+
+    A job is handed to the thread that has been idle for the shortest time, and wakes no other: with a queue that all
+    of them wait at, they would wake each other, for as much as a small write costs.
+    """
 
     def __init__(self, name: str, limit: int) -> None:
         self._name, self._limit = name, limit
-        self._threads: list[Thread] = []
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._under_way = 0
+        self._threads: list[_Worker] = []
+        self._lock = Lock()  # of what follows
+        self._idle: list[_Worker] = []
+        self._waiting: deque[_Job[Any]] = deque()
         self._closed = False
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a thread. After a cancellation it was either never called, or has come to its end."""
-        job = self._hand_out(partial(function, *args, **kwargs))
+        job = _Job(partial(function, *args, **kwargs))
+        self._hand_out(job)
         try:
             await job.over
         except asyncio.CancelledError:
             if not job.claim():
                 await job.end()
             raise
-        finally:
-            self._under_way -= 1
         return job.outcome()
 
     async def surely(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None:
         """Call a function in a thread even if the caller is cancelled: for what must not be left undone."""
-        job = self._hand_out(partial(function, *args, **kwargs))
-        try:
-            await job.end()
-        finally:
-            self._under_way -= 1
+        job = _Job(partial(function, *args, **kwargs))
+        self._hand_out(job)
+        await job.end()
         job.outcome()
 
     async def close(self) -> None:
         """Wait for the threads to end."""
-        self._closed = True
-        for _ in self._threads:
-            self._jobs.put(None)
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join)
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.call(None)
+        for worker in self._threads:
+            await asyncio.to_thread(worker.join)
 
-    def _hand_out(self, function: Callable[[], T]) -> "_Job[T]":
-        if self._closed:
-            raise RuntimeError("the threads were told to end")
-        job = _Job(function)
-        self._jobs.put(job.work)
-        self._under_way += 1
-        if len(self._threads) < min(self._under_way, self._limit):
-            thread = Thread(None, _work, f"{self._name}-{len(self._threads)}", (self._jobs,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
+    def next_job(self, worker: "_Worker") -> "_Job[Any] | None":
+        """Return a job that waits; without one the thread is idle from now on, until it is called."""
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            if not self._closed:
+                self._idle.append(worker)
+                return None
+        worker.call(None)
+        return None
+
+    def _hand_out(self, job: "_Job[Any]") -> None:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the threads were told to end")
+            if self._idle:
+                self._idle.pop().call(job)
+                return
+            self._waiting.append(job)
+        if len(self._threads) < self._limit:
+            worker = _Worker(self, f"{self._name}-{len(self._threads)}")
+            self._threads.append(worker)
+            worker.start()
+
+
+class _Worker(Thread):
+    """A thread that does one job after another."""
+
+    def __init__(self, threads: Threads, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._threads = threads
+        self._called = Lock()
+        self._called.acquire()
+        self._job: _Job[Any] | None = None
+
+    def call(self, job: "_Job[Any] | None") -> None:
+        """Have an idle thread do a job; without one it ends."""
+        self._job = job
+        self._called.release()
+
+    def run(self) -> None:
+        """Do what is to be done."""
+        while job := self._threads.next_job(self) or self._wait():
+            job.work()
+            del job  # nothing is held while there is nothing to do
+
+    def _wait(self) -> "_Job[Any] | None":
+        self._called.acquire()
+        job, self._job = self._job, None
         return job
 
 
@@ -132,9 +175,3 @@ class _Job(Generic[T]):
             raise error
         finally:
             del error  # which holds this frame
-
-
-def _work(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
-    while (job := jobs.get()) is not None:
-        job()
-        del job  # nothing is held while there is nothing to do

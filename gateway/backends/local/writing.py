@@ -14,7 +14,7 @@ from typing import Final
 from gateway.backends.assembly import check_labels
 from gateway.backends.local import attributes, records, sidecars
 from gateway.backends.local.finding import Found, find, seek
-from gateway.backends.local.kernel import FOLDER
+from gateway.backends.local.kernel import FOLDER, close_at_once
 from gateway.backends.local.locks import bucket_lock, key_lock
 from gateway.backends.local.names import ASIDE, RESERVED, Place, key_of, place
 from gateway.backends.local.root import ABSENT, Root
@@ -164,7 +164,7 @@ def _move(root: Root, at: Address, temp: Temp, stat: stat_result) -> None:
         _prune(root, bucket, where.folder)
         raise
     finally:
-        os.close(folder)
+        close_at_once(folder)
     if old and (old.st_mtime_ns, old.st_size) != (stat.st_mtime_ns, stat.st_size):
         sidecars.forget(root, at, old)
 
@@ -197,7 +197,7 @@ def _remove(root: Root, at: Address) -> None:
         if removed:
             root.confirm(folder)
     finally:
-        os.close(folder)
+        close_at_once(folder)
     for stat in removed:
         sidecars.forget(root, at, stat)
     if removed:
