@@ -9,11 +9,12 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.clients.setup import CLIENTS
+from tests.gateway_process import until
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = CLIENTS / "image"
@@ -74,14 +75,15 @@ def mounted() -> Iterator[Path]:
 class Container:
     """The image at work: its root read-only, a volume, a network of its own, no right but those of its user."""
 
-    def __init__(self, root: Path, volume: Path) -> None:
+    def __init__(self, root: Path, volume: Path, arguments: Sequence[str] = ()) -> None:
         self._config = configuration()
+        self._arguments = arguments or self._config["Cmd"]
         self._root, self._volume = root, volume
         self.log = volume.parent / "container.log"
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Container"]:
-        command = [*self._config["Entrypoint"], *self._config["Cmd"]]
+        command = [*self._config["Entrypoint"], *self._arguments]
         isolated = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--net", "--fork"]
         inside = ["sh", "-c", CONTAINER, "sh", self._root, self._volume, self._config["User"], *self._config["Env"]]
         with (
@@ -106,9 +108,12 @@ class Container:
 
     @property
     def _pid(self) -> int:
-        """The process that is the first one inside."""
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        return int(children[0])
+        """The process that is the first one inside, as soon as there is one."""
+        return int(until(self._children)[0])
+
+    def _children(self) -> list[str]:
+        assert self._process.poll() is None, self.log.read_text()
+        return Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
 
 
 def _build_base() -> None:

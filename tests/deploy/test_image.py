@@ -5,7 +5,7 @@ import re
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from gateway.config.load import load
 from tests.deploy import image
 from tests.deploy.image import Container
 from tests.deploy.tools import ROOT, run
+from tests.gateway_process import until
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 CLIENT = """
@@ -23,6 +24,40 @@ if "first" in sys.argv:
     s3.create_bucket(Bucket="media")
     s3.put_object(Bucket="media", Key="a/b.txt", Body=b"hello")
 assert s3.get_object(Bucket="media", Key="a/b.txt")["Body"].read() == b"hello"
+"""
+PICTURES = """
+listen: 0.0.0.0:9000
+admin: 0.0.0.0:9001
+keys: {file: /var/lib/gateway/keys}
+backends:
+  disk: {type: local, path: /var/lib/gateway/objects}
+buckets:
+  media:
+    backend: disk
+    images:
+      mode: sync
+      rules:
+        - match: "photos/{name}.jpg"
+          key: "photos/{name}/{variant}.{ext}"
+          variants:
+            small: {width: 64, format: webp}
+            modern: {width: 32, format: avif}
+            logo: {width: 16, format: png}
+state: sqlite:////var/lib/gateway/state.db
+images: {workers: 1}
+"""
+PHOTOGRAPHER = """
+import io, boto3
+from PIL import Image
+s3 = boto3.client("s3", endpoint_url="http://127.0.0.1:9000", region_name="us-east-1")
+s3.create_bucket(Bucket="media")
+photo = io.BytesIO()
+Image.effect_mandelbrot((400, 300), (-2, -1.5, 1, 1.5), 50).convert("RGB").save(photo, "JPEG")
+s3.put_object(Bucket="media", Key="photos/one.jpg", Body=photo.getvalue(), ContentType="image/jpeg")
+assert s3.get_object(Bucket="media", Key="photos/one.jpg")["Body"].read() == photo.getvalue()
+for name, size in (("small.webp", (64, 48)), ("modern.avif", (32, 24)), ("logo.png", (16, 12))):
+    made = Image.open(io.BytesIO(s3.get_object(Bucket="media", Key=f"photos/one/{name}")["Body"].read()))
+    assert (made.format.lower(), made.size) == (name.partition(".")[2], size), (name, made)
 """
 
 
@@ -82,14 +117,11 @@ def test_the_image_says_how_it_is_run(files: Path):
 
 
 def test_it_serves_as_an_ordinary_user_with_a_read_only_root_and_keeps_what_was_stored(files: Path, tmp_path: Path):
-    volume = tmp_path / "volume"
-    volume.mkdir()
-    os.chown(volume, 65532, 65532)
+    volume = _volume(tmp_path)
     with Container(files, volume).running() as container:
         _wait_until_healthy(container)
         assert container.enter("/usr/bin/touch", "/etc/here", files=True).returncode != 0
-        key = re.findall(r"^export (AWS_(?:ACCESS|SECRET)\w+=\S+)$", container.log.read_text(), re.MULTILINE)
-        client = ("env", *key, sys.executable, "-c", CLIENT)
+        client = _client(container, CLIENT)
         first = container.enter(*client, "first")
         assert first.returncode == 0, first.stderr
         assert container.stop() == 0
@@ -99,6 +131,32 @@ def test_it_serves_as_an_ordinary_user_with_a_read_only_root_and_keeps_what_was_
         _wait_until_healthy(container)
         again = container.enter(*client)
         assert again.returncode == 0, again.stderr
+
+
+def test_it_makes_variants_of_images_there_too(files: Path, tmp_path: Path):
+    volume = _volume(tmp_path)
+    (volume / "config.yaml").write_text(PICTURES)
+    with Container(files, volume, ["serve", "--config", "/var/lib/gateway/config.yaml"]).running() as container:
+        _wait_until_healthy(container)
+        done = container.enter(*_client(container, PHOTOGRAPHER))
+        assert done.returncode == 0, done.stderr + container.log.read_text()
+        assert container.stop() == 0
+    assert (volume / "objects" / "media" / "photos" / "one" / "small.webp").stat().st_uid == 65532
+
+
+def _volume(folder: Path) -> Path:
+    """Return a folder that belongs to the user of the image."""
+    volume = folder / "volume"
+    volume.mkdir()
+    os.chown(volume, 65532, 65532)
+    return volume
+
+
+def _client(container: Container, program: str) -> Sequence[str]:
+    """Return how to run a program of Python with the key that the gateway has made, which it prints when it serves."""
+    printed = re.compile(r"^export (AWS_(?:ACCESS|SECRET)\w+=\S+)$", re.MULTILINE)
+    key = until(lambda: printed.findall(container.log.read_text()))
+    return ("env", *key, sys.executable, "-c", program)
 
 
 def _wait_until_healthy(container: Container) -> None:
