@@ -8,6 +8,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import nullcontext
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
@@ -19,7 +20,7 @@ from gateway.operations import xml
 from gateway.server.connection import ClientGoneError
 from gateway.server.exchange import HOST_ID, Exchange
 from gateway.server.sendfile import send_file
-from gateway.storage import PIECE, STREAMED, Download, File
+from gateway.storage import PIECE, SMALL, STREAMED, Download, File
 
 BODILESS: Final = frozenset({204, 304})
 
@@ -32,9 +33,7 @@ async def write(exchange: Exchange, answer: Answer) -> None:
     if exchange.method == "HEAD" or answer.status in BODILESS:
         _send(exchange, answer, _head(exchange, answer, _length(answer)))
     elif isinstance(content, bytes):
-        _send(exchange, answer, _head(exchange, answer, len(content)), content)
-        if exchange.meter:
-            await exchange.meter.passed(len(content))
+        await _write_whole(exchange, answer, content)
     elif isinstance(content, Download):
         await _write_download(exchange, answer, content)
     else:
@@ -70,12 +69,20 @@ def _send(exchange: Exchange, answer: Answer, head: bytes, body: bytes = b"") ->
     exchange.sent += len(body)
 
 
+async def _write_whole(exchange: Exchange, answer: Answer, content: bytes) -> None:
+    """Send what is in memory already; what is not small is charged until the client has taken it."""
+    async with BUDGET.held(len(content)) if len(content) > SMALL else nullcontext():
+        _send(exchange, answer, _head(exchange, answer, len(content)), content)
+        if len(content) > SMALL:
+            await exchange.connection.drain()
+    if exchange.meter:
+        await exchange.meter.passed(len(content))
+
+
 async def _write_download(exchange: Exchange, answer: Answer, download: Download) -> None:
     content, length = download.content, download.stop - download.start
     if isinstance(content, bytes):
-        _send(exchange, answer, _head(exchange, answer, length), content)
-        if exchange.meter:
-            await exchange.meter.passed(length)
+        await _write_whole(exchange, answer, content)
     elif isinstance(content, File) and not exchange.connection.secure:
         head = _head(exchange, answer, length)
         exchange.status = answer.status

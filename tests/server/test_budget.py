@@ -140,6 +140,26 @@ async def test_downloads_that_pass_through_are_counted_and_wait_too(room):
         assert STREAMED <= room[0] <= BUDGET.limit
 
 
+async def test_an_answer_that_its_client_does_not_take_is_counted_until_it_goes(room, monkeypatch):
+    monkeypatch.setattr(BUDGET, "limit", 100 * HELD)
+    data = bytes(8 * 1024 * 1024)  # more than the kernel keeps for a client
+    async with serving() as site:
+        await site.put("key", data)
+        reader, writer = await site.connect()
+        writer.transport.pause_reading()
+        writer.write(b"GET /open/key HTTP/1.1\r\nHost: a\r\n\r\n")
+        await until(lambda: BUDGET.used >= len(data))
+        writer.transport.resume_reading()
+        assert (await receive(reader)).body == data
+        await until(lambda: not BUDGET.used)
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  there is nothing else that tells
+            await asyncio.sleep(0)
+
+
 async def test_a_body_of_unknown_size_holds_no_more_than_is_taken_for_it(tmp_path):
     """Measured where the storage has to be told of sizes beforehand."""
 
