@@ -1,6 +1,7 @@
 """The three usual layouts through a gateway as it is run, by boto3 and by URLs that browsers are given."""
 
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -12,6 +13,7 @@ from tests.images.makers import jpeg, png
 from tests.images.test_config import LAYOUTS
 
 IMAGES = yaml.safe_load(LAYOUTS)["buckets"]["media"]["images"]
+STRICT = {"backend": "disk", "images": {**IMAGES, "on_invalid": "reject"}}
 PATIENCE_S = 30
 
 
@@ -19,12 +21,13 @@ PATIENCE_S = 30
 def gateway(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     extra = {
-        "buckets": {"*": {"backend": "disk"}, "media": {"backend": "disk", "images": IMAGES}},
+        "buckets": {"*": {"backend": "disk"}, "media": {"backend": "disk", "images": IMAGES}, "strict": STRICT},
         "state": f"sqlite:///{folder}/state/state.db",
         "images": {"workers": 1},
     }
     with running(GatewayProcess(folder, extra=extra)) as gateway:
         gateway.client().create_bucket(Bucket="media")
+        gateway.client().create_bucket(Bucket="strict")
         yield gateway
 
 
@@ -126,3 +129,48 @@ def test_what_is_no_image_is_stored_and_told(s3):
     assert told(answer) == "skipped"
     with pytest.raises(ClientError, match="Not Found"):
         s3.head_object(Bucket="media", Key="designs/bad/thumbnail.png")
+
+
+def refused(url, method, body, kind):
+    """Return what is answered to a browser that sends what it should not."""
+    request = urllib.request.Request(url, data=body, method=method, headers={"Content-Type": kind})
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        urllib.request.urlopen(request, timeout=PATIENCE_S)
+    return answer.value.read()
+
+
+NOT_AN_IMAGE = "InvalidArgument.*not_an_image"
+
+
+def test_what_is_no_image_is_refused_whichever_way_it_comes(s3):
+    evil, at = b"no image at all", {"Bucket": "strict", "Key": "designs/1/preview.png"}
+    good = s3.put_object(**at, Body=png(40, 30))
+    s3.put_object(Bucket="strict", Key="notes.txt", Body=evil)
+    with pytest.raises(ClientError, match=NOT_AN_IMAGE):
+        s3.put_object(**at, Body=evil)
+    with pytest.raises(ClientError, match=NOT_AN_IMAGE):
+        s3.copy_object(**at, CopySource={"Bucket": "strict", "Key": "notes.txt"})
+    url = s3.generate_presigned_url("put_object", Params={**at, "ContentType": "image/png"})
+    assert b"not_an_image" in refused(url, "PUT", evil, "image/png")
+    assert s3.head_object(**at)["ETag"] == good["ETag"]
+
+
+def test_an_upload_in_parts_is_refused_until_it_is_an_image(s3):
+    at = {"Bucket": "strict", "Key": "designs/2/preview.png"}
+    where = {**at, "UploadId": s3.create_multipart_upload(**at)["UploadId"]}
+
+    def sent(data):
+        part = s3.upload_part(**where, PartNumber=1, Body=data)
+        return {"MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}}
+
+    parts = sent(b"no image at all")
+    with pytest.raises(ClientError, match=NOT_AN_IMAGE):
+        s3.complete_multipart_upload(**where, **parts)
+    url = s3.generate_presigned_url("complete_multipart_upload", Params=where)
+    etag = parts["MultipartUpload"]["Parts"][0]["ETag"]
+    part = f"<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>"
+    body = f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>".encode()
+    assert b"not_an_image" in refused(url, "POST", body, "")
+    with pytest.raises(ClientError, match="404"):
+        s3.head_object(**at)
+    assert told(s3.complete_multipart_upload(**where, **sent(png(50, 50)))) == "done"
