@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import structlog
-from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from gateway.errors import ServiceUnavailable
 from gateway.images.scope import Scope, bucket_of
@@ -35,6 +35,8 @@ _END = delete(IMAGE_INTENTS).where(IMAGE_INTENTS.c.id == bindparam("intent"))
 _HERE = and_(IMAGE_JOBS.c.bucket == bindparam("at_bucket"), IMAGE_JOBS.c.key == bindparam("at_key"))
 _MINE = and_(_HERE, IMAGE_JOBS.c.token == bindparam("mine"))
 _UNCHANGED = IMAGE_JOBS.c.stamp == bindparam("stamp_then")
+_TAKE = update(IMAGE_JOBS).where(_HERE).values(token=bindparam("new_token"), due=bindparam("until"))
+_TAKEN: Final = ("at_bucket", "at_key", "new_token", "until")
 _DONE = delete(IMAGE_JOBS).where(_MINE, _UNCHANGED)
 _AGAIN = update(IMAGE_JOBS).where(_MINE).values(token=None, due=bindparam("at_once"))
 
@@ -87,6 +89,8 @@ class Queue:
         self.news = asyncio.Event()  # set when there may be something to do
         self._store, self._scope = store, scope
         self._covered = scope.covers(IMAGE_JOBS.c.bucket)
+        self._first = select(func.min(IMAGE_JOBS.c.due)).where(~IMAGE_JOBS.c.failed, self._covered)
+        self._oldest = _oldest(self._covered)
         self._ended: list[tuple[Intent, bool]] = []
         self._done: list[Job] = []
         self._writing: asyncio.Task[None] | None = None
@@ -166,9 +170,9 @@ class Queue:
 
     async def take(self, limit: int) -> Sequence[Job]:
         """Take on jobs that are due, those first that have waited longest."""
-        if limit <= 0 or not await self._store.glance(lambda tx: _is_due(tx, self._covered)):
+        if limit <= 0 or not await self._store.glance(lambda tx: _is_due(tx, self._first)):
             return []
-        return await self._store.run(lambda tx: _take(tx, limit, self._covered))
+        return await self._store.run(lambda tx: _take(tx, limit, self._oldest))
 
     async def renew(self, job: Job) -> bool:
         """Keep a job for longer; False if it was taken over by somebody else."""
@@ -261,26 +265,27 @@ def _happened(new: Any) -> Mapping[str, Any]:
     }
 
 
-def _is_due(tx: Transaction, mine: ColumnElement[bool]) -> bool:
+def _oldest(covered: ColumnElement[bool]) -> Select[Any]:
+    """Return the question for jobs that are due, made once: to put it together costs more than to ask it."""
+    columns = (IMAGE_JOBS.c.bucket, IMAGE_JOBS.c.key, IMAGE_JOBS.c.stamp, IMAGE_JOBS.c.attempts)
+    due = and_(~IMAGE_JOBS.c.failed, IMAGE_JOBS.c.due <= bindparam("now"), covered)
+    oldest = select(*columns).where(due).order_by(IMAGE_JOBS.c.due).limit(bindparam("most"))
+    return oldest.with_for_update(skip_locked=True)
+
+
+def _is_due(tx: Transaction, first: Select[Any]) -> bool:
     """Say whether anything is to be done, for what one statement costs."""
-    first = select(func.min(IMAGE_JOBS.c.due)).where(~IMAGE_JOBS.c.failed, mine)
     due = tx.connection.scalar(first)
     return due is not None and due <= tx.now
 
 
-def _due(now: float) -> ColumnElement[bool]:
-    return and_(~IMAGE_JOBS.c.failed, IMAGE_JOBS.c.due <= now)
-
-
-def _take(tx: Transaction, limit: int, mine: ColumnElement[bool]) -> Sequence[Job]:
-    columns = (IMAGE_JOBS.c.bucket, IMAGE_JOBS.c.key, IMAGE_JOBS.c.stamp, IMAGE_JOBS.c.attempts)
-    oldest = select(*columns).where(_due(tx.now), mine).order_by(IMAGE_JOBS.c.due).limit(limit)
-    found = tx.connection.execute(oldest.with_for_update(skip_locked=True)).all()
+def _take(tx: Transaction, limit: int, oldest: Select[Any]) -> Sequence[Job]:
+    found = tx.connection.execute(oldest, {"now": tx.now, "most": limit}).all()
     jobs = [Job(row.bucket, row.key.decode(), row.stamp, new_id(), row.attempts) for row in found]
     if jobs:
-        statement = update(IMAGE_JOBS).where(_HERE).values(token=bindparam("new_token"), due=tx.now + LEASE)
-        values = [{"at_bucket": job.stored, "at_key": job.key.encode(), "new_token": job.token} for job in jobs]
-        tx.connection.execute(statement, values)
+        until = tx.now + LEASE
+        taken = [(job.stored, job.key.encode(), job.token, until) for job in jobs]
+        tx.connection.execute(_TAKE, [dict(zip(_TAKEN, values, strict=True)) for values in taken])
     return jobs
 
 

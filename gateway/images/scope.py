@@ -27,10 +27,10 @@ class Scope:
     def covers(self, column: Column[str]) -> ColumnElement[bool]:
         """Return what is true of the jobs that are done here."""
         mine = [self.stored(bucket) for bucket, place in self.named.items() if place]
-        conditions: list[ColumnElement[bool]] = [column.in_(mine)] if mine else []
+        conditions: list[ColumnElement[bool]] = [column == each for each in mine]
         if self.others:
             elsewhere = [f"{bucket}{_AT}{self.others}" for bucket in self.named]
-            theirs = column.not_in(elsewhere) if elsewhere else true()
+            theirs = and_(true(), *(column != each for each in elsewhere))
             conditions.append(and_(column.endswith(f"{_AT}{self.others}", autoescape=True), theirs))
         return or_(*conditions) if conditions else false()
 
