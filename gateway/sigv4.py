@@ -17,9 +17,9 @@ UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256: Final = hashlib.sha256().hexdigest()
 
 # What is encoded as it should be: unreserved characters as they are, all others as %XX, and nothing else as that.
-_ENCODED: Final = r"[A-Za-z0-9\-._~]|%(?:[01][0-9A-F]|2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[BCDF]|[89A-F][0-9A-F])"
-_ENCODED_TEXT: Final = re.compile(f"(?:{_ENCODED})*")
-_ENCODED_PATH: Final = re.compile(f"(?:/|{_ENCODED})+")
+_ESCAPED: Final = r"%(?:[01][0-9A-F]|2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[BCDF]|[89A-F][0-9A-F])"
+_ENCODED_TEXT: Final = re.compile(rf"(?:[A-Za-z0-9\-._~]++|{_ESCAPED})*+")
+_ENCODED_PATH: Final = re.compile(rf"(?:[A-Za-z0-9\-._~/]++|{_ESCAPED})++")
 _BLANKS: Final = re.compile(r"[ \t]+")
 
 

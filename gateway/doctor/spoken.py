@@ -77,7 +77,7 @@ class Server(NamedTuple):
 
     async def put(self, name: str, headers: Mapping[str, str] | None = None) -> str:
         """Store an object, and return its ETag as conditions of writes have it."""
-        etag = (await self.ask("PUT", name, headers, DATA)).get("ETag", "")
+        etag = (await self.ask("PUT", name, headers, DATA)).get("etag", "")
         return etag.strip('"') if self.dialect.bare_etags else etag
 
     def tag(self, etag: str) -> str:
@@ -133,7 +133,7 @@ async def completion(server: Server) -> None:
     """Complete an upload only where nothing is."""
     await server.put("s-completion")
     upload = await server.upload("s-completion")
-    etag = (await server.ask("PUT", "s-completion", None, DATA, uploadId=upload, partNumber="1"))["ETag"]
+    etag = (await server.ask("PUT", "s-completion", None, DATA, uploadId=upload, partNumber="1"))["etag"]
     await refused(server.complete("s-completion", upload, [etag], {"if-none-match": "*"}))
 
 
@@ -146,7 +146,7 @@ async def deletion(server: Server) -> None:
 
 async def copies(server: Server) -> None:
     """Copy one version of an object."""
-    etag = (await server.ask("PUT", "s-source", None, DATA))["ETag"]
+    etag = (await server.ask("PUT", "s-source", None, DATA))["etag"]
     pins = server.dialect.copy_pins or (COPY_PIN,)
     await refused(_copied(server, dict.fromkeys(pins, f'"{OTHER_ETAG}"')))
     await _copied(server, dict.fromkeys(pins, etag))
@@ -174,14 +174,14 @@ async def unequal_parts(server: Server) -> None:
     for number, size in enumerate((SMALLEST_PART, SMALLEST_PART + 1, 1), start=1):
         feed = Feed(body_of(bytes(size)))
         answer = await server.ask("PUT", "s-unequal", None, feed, uploadId=upload, partNumber=str(number))
-        etags.append(answer["ETag"])
+        etags.append(answer["etag"])
     await server.complete("s-unequal", upload, etags, {})
 
 
 async def part_reads(server: Server) -> None:
     """Look at one part of an object, which `common.uploads` made."""
     answer = await server.ask("HEAD", "parts", partNumber="2")
-    if answer.get("Content-Length") != "3":
+    if answer.get("content-length") != "3":
         raise Lacking("the whole object is told instead of its part")
 
 
@@ -235,7 +235,7 @@ async def clock(server: Server) -> float:
     """Return by how many seconds the clock of the server is ahead of ours. Raises: Lacking."""
     answer, _ = await server.client.fetch(Ask("HEAD", server.ground.bucket))
     try:
-        return (parsedate_to_datetime(answer.get("Date", "")) - datetime.now(UTC)).total_seconds()
+        return (parsedate_to_datetime(answer.get("date", "")) - datetime.now(UTC)).total_seconds()
     except ValueError as error:
         raise Lacking("it tells no time") from error
 

@@ -100,7 +100,7 @@ class Exchange:
             self.connection.send(CONTINUE)
             self.continued = True
         limits, clock, waited, before = self.connection.limits, self.connection.clock, 0.0, 0
-        while True:
+        while not self.payload.at_eof():
             began = clock()
             chunk = await self.connection.receive(self.payload)
             if not chunk:

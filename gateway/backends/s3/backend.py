@@ -110,11 +110,9 @@ class S3:
 
     # --- objects ---
 
-    @asynccontextmanager
-    async def get(self, at: Address, options: ReadOptions = ReadOptions()) -> AsyncIterator[Download]:
+    def get(self, at: Address, options: ReadOptions = ReadOptions()) -> AbstractAsyncContextManager[Download]:
         self._check(at)
-        async with self._reader.get(at, options) as download:
-            yield download
+        return self._reader.get(at, options)
 
     async def head(self, at: Address, options: ReadOptions = ReadOptions()) -> ObjectInfo:
         self._check(at)

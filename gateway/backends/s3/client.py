@@ -205,7 +205,9 @@ class Client:
         if refusal.code == "NotModified":
             error: S3Error = NotModified()
             error.headers = {
-                name: refusal.headers[name] for name in ("ETag", "Last-Modified") if name in refusal.headers
+                name: refusal.headers[name.lower()]
+                for name in ("ETag", "Last-Modified")
+                if name.lower() in refusal.headers
             }
             return error
         if ask.method == "HEAD" and refusal.status == 404:  # noqa: PLR2004  of others it says what is missing
@@ -213,8 +215,8 @@ class Client:
         error = refused(self._name, refusal, writes=not ask.reads)
         if isinstance(error, NoSuchBucket):
             self.forget(ask.bucket)
-        if "Content-Range" in refusal.headers:
-            error.headers["Content-Range"] = refusal.headers["Content-Range"]
+        if "content-range" in refusal.headers:
+            error.headers["Content-Range"] = refusal.headers["content-range"]
         return error
 
     async def _absent(self, ask: Ask) -> S3Error:

@@ -37,6 +37,7 @@ STORED: Final = (
 )
 UNTYPED: Final = "binary/octet-stream"  # what S3 says of an object whose sender named no type
 UNKNOWN: Final = datetime.fromtimestamp(0, UTC)
+_CHECKSUMS: Final = {algorithm.header: algorithm.name for algorithm in ALGORITHMS.values()}
 _ENCODED: Final = re.compile(r"=\?utf-8\?[bq]\?[^?]*\?=", re.IGNORECASE)
 
 
@@ -107,13 +108,13 @@ def lacking(dialect: Dialect, header: str) -> NotImplementedByGateway:
 def info_of(key: str, headers: Mapping[str, str], size: int, *, whole: bool) -> ObjectInfo:
     """Return what the headers of an answer tell of an object; the checksum only if they are about the `whole`."""
     metadata = _metadata(headers)
-    own = {name: metadata.pop(name) for name in OWN if name in metadata}
+    own = {name: metadata.pop(name) for name in OWN if name in metadata} if metadata else {}
     etag = etag_of(headers)
     return ObjectInfo(
         key,
         size,
         etag,
-        _moment(own[MODIFIED]) if MODIFIED in own else modified(headers, "Last-Modified"),
+        _moment(own[MODIFIED]) if MODIFIED in own else modified(headers, "last-modified"),
         headers=told({name: headers[name] for name in STORED if name in headers}),
         metadata=metadata,
         labels=_labels(own.get(LABELS, "")),
@@ -129,9 +130,9 @@ def told(headers: Mapping[str, str]) -> dict[str, str]:
 
 def etag_of(headers: Mapping[str, str]) -> str:
     """Return the ETag of an answer without quotes. Raises InternalError where it has none."""
-    if "ETag" not in headers:
+    if "etag" not in headers:
         raise InternalError
-    return headers["ETag"].removeprefix("W/").strip('"')
+    return headers["etag"].removeprefix("W/").strip('"')
 
 
 def part_count(etag: str) -> int:
@@ -142,10 +143,9 @@ def part_count(etag: str) -> int:
 
 def checksum_of(headers: Mapping[str, str]) -> Checksum | None:
     """Return the checksum that an answer tells."""
-    for algorithm in ALGORITHMS.values():
-        value = headers.get(algorithm.header)
-        if value:
-            return Checksum(algorithm.name, value, composite="-" in value)
+    for header, algorithm in _CHECKSUMS.items():
+        if value := headers.get(header):
+            return Checksum(algorithm, value, composite="-" in value)
     return None
 
 
@@ -169,12 +169,7 @@ def _tags(etags: Sequence[str]) -> str:
 
 
 def _metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    found = {}
-    for name, value in headers.items():
-        lower = name.lower()
-        if lower.startswith(METADATA):
-            found[lower.removeprefix(METADATA)] = _decoded(value)
-    return found
+    return {name[len(METADATA) :]: _decoded(headers[name]) for name in headers if name.startswith(METADATA)}
 
 
 def _mail_safe(value: str) -> str:

@@ -3,8 +3,9 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from types import TracebackType
 from typing import Final
 
 from gateway.backends.assembly import span
@@ -47,17 +48,24 @@ class Reader:
             info, _, _ = _described(at.key, answer, options)
         return await self._with_parts(at, info, options, answer.headers.get(CHECKSUM_TYPE, ""))
 
-    @asynccontextmanager
-    async def get(self, at: Address, options: ReadOptions) -> AsyncIterator[Download]:
+    def get(self, at: Address, options: ReadOptions) -> AbstractAsyncContextManager[Download]:
         """As `Backend.get`."""
+        return _Opening(self, at, options)
+
+    async def open(self, at: Address, options: ReadOptions) -> tuple[Answer, Download]:
+        """Return an object and the answer that it comes with, which is to be closed."""
         if options.range and options.range.stop == 0:  # a range that no header can name
             raise InvalidRange.of((await self.head(at, options)).size)
-        async with await self._ask("GET", at, options) as answer:
+        answer = await self._ask("GET", at, options)
+        try:
             info, start, stop = _described(at.key, answer, options)
             _check_span(info, options, (start, stop))
             info = await self._with_parts(at, info, options, answer.headers.get(CHECKSUM_TYPE, ""))
             content = await self._small(answer) if stop - start <= SMALL else self._stream(answer, stop - start)
-            yield Download(info, start, stop, content)
+        except BaseException:
+            answer.close()
+            raise
+        return answer, Download(info, start, stop, content)
 
     async def _ask(self, method: str, at: Address, options: ReadOptions) -> Answer:
         headers = condition_headers(await self._sendable(at, options.conditions))
@@ -177,6 +185,24 @@ class Reader:
                 return found
 
 
+class _Opening:
+    """The context of a download: a class, because a generator costs several times as much."""
+
+    __slots__ = ("_answer", "_at", "_options", "_reader")
+
+    def __init__(self, reader: Reader, at: Address, options: ReadOptions) -> None:
+        self._reader, self._at, self._options = reader, at, options
+
+    async def __aenter__(self) -> Download:
+        self._answer, download = await self._reader.open(self._at, self._options)
+        return download
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._answer.close()
+
+
 async def explained(client: Client, at: Address, error: PreconditionFailed, conditions: Conditions) -> S3Error:
     """Return why a condition failed: If-Match where nothing is says NoSuchKey, which not every server does."""
     if not conditions.if_match:
@@ -201,9 +227,9 @@ def _whole(parts: Sequence[Part], kind: str) -> Checksum | None:
 def _described(key: str, answer: Answer, options: ReadOptions) -> tuple[ObjectInfo, int, int]:
     """Return what an answer tells of an object, and which bytes of it it holds."""
     headers = answer.headers
-    length = headers.get("Content-Length", "")
+    length = headers.get("content-length", "")
     if answer.status == PARTIAL:
-        told = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+        told = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
         if not told:
             raise InternalError
         start, stop, size = int(told[1]), int(told[2]) + 1, int(told[3])

@@ -110,7 +110,7 @@ class Uploads:
         etag = check_stored(body, answer, self._dialect, self._name)
         begun.sizes[number] = size
         checksum = body.digest.checksum(begun.algorithm) if plan.keeps else checksum_of(answer)
-        return Part(number, etag, size, modified(answer, "Date"), checksum)
+        return Part(number, etag, size, modified(answer, "date"), checksum)
 
     def check_size(self, begun: Begun, number: int, size: int) -> None:
         """Refuse a part that makes the upload one that cannot be completed. Raises InvalidPart."""
@@ -196,7 +196,7 @@ class Uploads:
                 at.key,
                 size,
                 etag,
-                modified({}, "Date"),
+                modified({}, "date"),
                 headers=told(said.headers),
                 metadata=said.metadata,
                 labels=said.labels,

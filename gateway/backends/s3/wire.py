@@ -1,7 +1,8 @@
 """One connection to a server: HTTP/1.1, a request and its answer, one after another.
 
-It does what aiohttp's client does, on aiohttp's own parser and for a third of the time: what never changes is not
-decided anew for each request, and the bytes of a body are passed on as they come from the socket.
+It does what aiohttp's client does for less than a third of the time: what never changes is not decided anew for each
+request, and the bytes of a body are passed on as they come from the socket. Bodies in chunks are decoded by aiohttp's
+own parser.
 """
 
 import asyncio
@@ -11,9 +12,10 @@ from types import MappingProxyType, TracebackType
 from typing import Final, Protocol, Self
 
 from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http import HttpProcessingError, HttpResponseParser, RawResponseMessage
+from aiohttp.http import HttpProcessingError, HttpResponseParser
 from aiohttp.streams import StreamReader
 
+from gateway.backends.s3.head import Head, parse
 from gateway.storage import SMALL
 
 AHEAD: Final = SMALL  # bytes of a body that are taken from the socket before anybody asks for them
@@ -23,9 +25,7 @@ _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _NEVER: Final = float("inf")
 _ENDLESS: Final = 2**65  # the length of a body that ends with its connection: no header can name it
 _BODILESS: Final = frozenset({204, 304})
-_SWITCHED: Final = 101  # nobody asked for another protocol
-_INTERIM: Final = frozenset(range(100, 200)) - {_SWITCHED}
-_FINAL: Final = range(200, 600)
+_INTERIM: Final = range(100, 200)
 _BLANK: Final = b"\r\n\r\n"
 
 
@@ -91,9 +91,9 @@ class Answer:
 
     # --- what its connection tells it ---
 
-    def begin(self, message: RawResponseMessage) -> None:
+    def begin(self, head: Head) -> None:
         """Know the head."""
-        self.status, self.headers = message.code, message.headers
+        self.status, self.headers = head.status, head.headers
 
     def feed(self, data: bytes) -> bool:
         """Take bytes of the body in. Return whether that is enough for now."""
@@ -273,13 +273,13 @@ class Wire(BaseProtocol):
         while (end := data.find(_BLANK, start)) >= 0:
             stop = end + len(_BLANK)
             try:
-                message, decoder = self._parsed(data[start:stop], answer.method)
-            except CutOffError as error:
-                self.fail(error)
+                head = parse(data[start:stop])
+            except ValueError as error:
+                self.fail(CutOffError(str(error)))
                 return
-            if message.code not in _INTERIM:
+            if head.status not in _INTERIM:
                 self._head = b""
-                self._begin(answer, message, decoder)
+                self._begin(answer, head, data[start:stop])
                 if stop < len(data):
                     self.data_received(data[stop:])
                 return
@@ -288,8 +288,18 @@ class Wire(BaseProtocol):
         if len(self._head) > HEAD_LIMIT:
             self.fail(CutOffError("an endless head"))
 
-    def _parsed(self, head: bytes, method: str) -> tuple[RawResponseMessage, tuple[HttpResponseParser, StreamReader]]:
-        """Return what a head says, and what decodes a body in chunks. Raises CutOffError."""
+    def _begin(self, answer: Answer, head: Head, raw: bytes) -> None:
+        answer.begin(head)
+        self._reusable = self._reusable and not head.last
+        if answer.method != "HEAD" and head.status not in _BODILESS:
+            self._chunked = self._decoder(raw) if head.chunked else None
+            self._left = 0 if head.chunked else _ENDLESS if head.length is None else head.length
+        self._wake()
+        if not self._left and not self._chunked:
+            self._end(None)
+
+    def _decoder(self, head: bytes) -> tuple[HttpResponseParser, StreamReader]:
+        """Return what decodes a body in chunks."""
         parser = HttpResponseParser(
             self,
             self._loop,
@@ -298,34 +308,10 @@ class Wire(BaseProtocol):
             max_field_size=HEAD_LIMIT,
             max_headers=HEAD_LIMIT,
             payload_exception=CutOffError,
-            response_with_body=method != "HEAD",
-            read_until_eof=True,
             auto_decompress=False,
         )
-        try:
-            messages, _, _ = parser.feed_data(head)
-        except HttpProcessingError as error:
-            raise CutOffError(error.message) from error
-        if len(messages) != 1:
-            raise CutOffError("no head")
-        message, payload = messages[0]
-        coding = message.headers.get("Transfer-Encoding", "chunked")
-        if (message.code not in _INTERIM and message.code not in _FINAL) or coding.lower() != "chunked":
-            raise CutOffError("an answer to something else")
-        return message, (parser, payload)
-
-    def _begin(
-        self, answer: Answer, message: RawResponseMessage, decoder: tuple[HttpResponseParser, StreamReader]
-    ) -> None:
-        answer.begin(message)
-        self._reusable = self._reusable and not message.should_close
-        if answer.method != "HEAD" and message.code not in _BODILESS:
-            length = message.headers.get("Content-Length")
-            self._chunked = decoder if message.chunked else None
-            self._left = 0 if message.chunked else _ENDLESS if length is None else int(length)
-        self._wake()
-        if not self._left and not self._chunked:
-            self._end(None)
+        [(_, payload)], _, _ = parser.feed_data(head)
+        return parser, payload
 
     def _pass(self, data: bytes) -> None:
         """Pass bytes of a body on."""

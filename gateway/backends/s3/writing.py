@@ -79,7 +79,7 @@ class Writer:
             at.key,
             body.received,
             etag,
-            modified(answer, "Date"),
+            modified(answer, "date"),
             headers=told(options.headers),
             metadata=options.metadata,
             labels=options.labels,
