@@ -1,6 +1,7 @@
 """Brings what was written during an outage back to the primary: in HEALING, it alone writes these keys there."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -8,6 +9,7 @@ import structlog
 from gateway import metrics
 from gateway.errors import InternalError, NoSuchKey, S3Error, ServiceUnavailable
 from gateway.replication.copier import Carriage
+from gateway.replication.crew import Crew
 from gateway.replication.echo import Echo, Entry
 from gateway.replication.journal import Journal
 from gateway.replication.lease import Lease
@@ -20,7 +22,6 @@ from gateway.storage import Address, Backend
 log = structlog.get_logger()
 BUCKETS: Final = 32  # at once
 AGAIN: Final = 5.0  # times Timing.backoff, until a bucket is tried again
-IDLE: Final = 0.5  # seconds after which it is looked again for work, or tried again where the primary does not answer
 
 
 class Healer:
@@ -42,20 +43,22 @@ class Healer:
 
     async def run(self) -> None:
         """Heal for ever whatever there is to heal."""
-        while True:
-            if not await self.round() or self._window.in_doubt:
-                await asyncio.sleep(IDLE)
+        await Crew(self._window, self._take, self.heal).run()
 
     async def round(self) -> int:
         """Heal the keys whose turn it is, and return how many were tried."""
+        claims = await self._take(self._window.size)
+        await asyncio.gather(*map(self.heal, claims))
+        return len(claims)
+
+    async def _take(self, most: int) -> Sequence[Claim]:
+        """Make what buckets are to be made, and return keys that are to be healed then."""
         try:
             buckets = await self._journal.buckets.claim(BUCKETS)
-            await asyncio.gather(*(self.make(bucket) for bucket in buckets))
-            claims = await self._journal.claim_rows(self._window.size)
+            await asyncio.gather(*map(self.make, buckets))
+            return await self._journal.claim_rows(most)
         except ServiceUnavailable:
-            return 0
-        await asyncio.gather(*(self.heal(claim) for claim in claims))
-        return len(buckets) + len(claims)
+            return ()
 
     async def make(self, bucket: Recorded) -> None:
         """Make the primary have a bucket, before any key of it is healed.

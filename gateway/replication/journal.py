@@ -70,6 +70,7 @@ from gateway.storage import Address, ObjectInfo, UploadQuery
 
 T = TypeVar("T")
 P = ParamSpec("P")
+GATHER: Final = 0.01  # seconds in which reports of the healer come together: it does not wait for them to go on
 _FIRST_PAUSE: Final = 0.05  # seconds
 _LAST_PAUSE: Final = 5.0
 log = structlog.get_logger()
@@ -92,7 +93,7 @@ class Journal:
         self._begun: set[str] = set()
         self._settled: deque[Settlement] = deque()
         self._settling: asyncio.Task[None] | None = None
-        self._healed: Together[rows.Report, bool] = Together(lambda reports: self._run(rows.healed, reports))
+        self._healed: Together[rows.Report, bool] = Together(lambda reports: self._run(rows.healed, reports), GATHER)
 
     def rules(self, timing: Timing) -> Rules:
         """Return what the transactions ask before they decide."""

@@ -32,21 +32,29 @@ class Lease:
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
         """Renew the claim while something long is done under it."""
-        renewing = asyncio.create_task(self._renew())
+        every = self._timing.worker_lease / 3
+        renewing: list[asyncio.Task[None]] = []  # for most keys nothing has to be renewed
+        first = asyncio.get_running_loop().call_later(every, lambda: renewing.append(self._begin(every)))
         try:
             yield
         finally:
-            renewing.cancel()
+            first.cancel()
+            for task in renewing:
+                task.cancel()
 
-    async def _renew(self) -> None:
+    def _begin(self, every: float) -> "asyncio.Task[None]":
+        return asyncio.get_running_loop().create_task(self._renew(every))
+
+    async def _renew(self, every: float) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(self._timing.worker_lease / 3)
             try:
                 renewed = await self._journal.renew(self.claim)
             except ServiceUnavailable:
-                continue  # the deadline that is known still holds
-            if renewed is None:
-                self._deadline = loop.time()
-                return
-            self._deadline = renewed.deadline
+                pass  # the deadline that is known still holds
+            else:
+                if renewed is None:
+                    self._deadline = loop.time()
+                    return
+                self._deadline = renewed.deadline
+            await asyncio.sleep(every)

@@ -1,6 +1,7 @@
 """Keeps a mirror in step: each key that is dirty is made there what it is now, whatever happened in between."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import Final
@@ -10,6 +11,7 @@ import structlog
 from gateway import metrics
 from gateway.errors import BucketAlreadyExists, InternalError, NoSuchBucket, NoSuchKey, S3Error, ServiceUnavailable
 from gateway.replication.copier import Carriage, is_copy, stamped
+from gateway.replication.crew import Crew
 from gateway.replication.journal import Journal
 from gateway.replication.keeping import Keeping
 from gateway.replication.lease import Lease
@@ -20,8 +22,6 @@ from gateway.storage import Address, Backend, ObjectInfo
 
 log = structlog.get_logger()
 _PERMANENT: Final = frozenset({400, 403})  # answers that no retry will change
-IDLE: Final = 0.5  # seconds after which it is looked again for work, or tried again where the mirror does not answer
-
 PATIENCE: Final = 20.0  # seconds that a client waits while somebody else is at its key
 NEXT: Final = 0.02  # seconds between two looks whether that is over
 
@@ -67,19 +67,22 @@ class Mirroring:
 
     async def run(self) -> None:
         """Mirror for ever whatever is dirty."""
-        while True:
-            if not await self.round() or self._window.in_doubt:
-                await asyncio.sleep(IDLE)
+        await Crew(self._window, self._take, self.work).run()
 
     async def round(self) -> int:
         """Mirror the keys whose turn it is, and return how many were tried."""
-        try:
-            claims = await self._journal.claim_tasks(self._target, self._window.size)
-        except ServiceUnavailable:
-            return 0
-        await asyncio.gather(*(self.work(claim) for claim in claims))
+        claims = await self._take(self._window.size)
+        await asyncio.gather(*map(self.work, claims))
         await self._count()
         return len(claims)
+
+    async def _take(self, most: int) -> Sequence[Claim]:
+        """Have counted what was done so far, which may hold deletes back, and return keys that are to be mirrored."""
+        await self._count()
+        try:
+            return await self._journal.claim_tasks(self._target, most)
+        except ServiceUnavailable:
+            return ()
 
     async def follow(self, at: Address) -> None:
         """Return when the mirror holds what the key is now, or was since, whoever has seen to it.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row as Found
@@ -155,24 +156,23 @@ def _claimed_rows(tx: Transaction, scope: Scope, ats: Sequence[Address]) -> Mapp
 def _is_healed(tx: Transaction, scope: Scope, report: Report, row: Any) -> bool:
     """Say whether the primary has a row by now; if not, write down what is to become of it."""
     claim, outcome, error = report
-    here = at_key(ROWS, scope.route, claim.at)
-    rules, now = scope.rules, tx.now
+    rules, now, here = scope.rules, tx.now, partial(at_key, ROWS, scope.route, claim.at)
     if row is None:
         return False
     if row.token != claim.token:
         if rules.clobbers(outcome):
-            _change(tx, here, taint_until=max(row.taint_until, rules.doubt(now)))
+            _change(tx, here(), taint_until=max(row.taint_until, rules.doubt(now)))
         return False
     if outcome is not Outcome.APPLIED:
         taint = rules.doubt(now) if outcome is Outcome.UNKNOWN else row.taint_until
         due = rules.again(row.attempts, now)
-        _change(tx, here, token=None, taint_until=taint, due=due, attempts=row.attempts + 1, error=error)
+        _change(tx, here(), token=None, taint_until=taint, due=due, attempts=row.attempts + 1, error=error)
         return False
     if not rules.is_current(claim.gen, row.gen):
-        _change(tx, here, token=None, due=now, attempts=0, error="")
+        _change(tx, here(), token=None, due=now, attempts=0, error="")
         return False
     if not rules.counts(row.taint_until, claim.claimed):
-        _change(tx, here, token=None, due=max(now, row.taint_until), attempts=0, error="")
+        _change(tx, here(), token=None, due=max(now, row.taint_until), attempts=0, error="")
         return False
     return True
 

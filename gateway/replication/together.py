@@ -10,10 +10,10 @@ AT_ONCE: Final = 200
 
 
 class Together(Generic[Asked, Done]):
-    """Does at once what was asked for while it did the last: nobody waits for others to come, and few go alone."""
+    """Does at once what was asked for while it did the last, and in the `pause` before that, in seconds."""
 
-    def __init__(self, do: Callable[[Sequence[Asked]], Awaitable[Sequence[Done]]]) -> None:
-        self._do = do
+    def __init__(self, do: Callable[[Sequence[Asked]], Awaitable[Sequence[Done]]], pause: float = 0.0) -> None:
+        self._do, self._pause = do, pause
         self._waiting: list[tuple[Asked, asyncio.Future[Done]]] = []
         self._doing: asyncio.Task[None] | None = None
 
@@ -28,6 +28,8 @@ class Together(Generic[Asked, Done]):
 
     async def _work(self) -> None:
         while self._waiting:
+            if self._pause:
+                await asyncio.sleep(self._pause)
             batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
             futures = [future for _, future in batch]
             try:

@@ -1,10 +1,10 @@
 """The gateway, with a mirror not alarmed by how much the suite deletes: `python unbraked.py serve --config …`."""
 
 from gateway.cli import main
-from gateway.replication import healer, mirroring
+from gateway.replication import crew
 from gateway.replication.rules import Rules
 
 if __name__ == "__main__":
-    mirroring.IDLE = healer.IDLE = 0.1
+    crew.IDLE = 0.1
     Rules.are_too_many = lambda *_: False  # type: ignore[method-assign]  deletes by the thousand are meant
     main()

@@ -4,7 +4,7 @@ from functools import partial
 
 from gateway import routes
 from gateway.cli import main
-from gateway.replication import baseline, beacon, breaker, healer, measure, mirroring
+from gateway.replication import baseline, beacon, breaker, crew, measure
 from gateway.replication.records import Timing
 from gateway.routing import breaking
 
@@ -13,7 +13,7 @@ def hurry() -> None:
     breaker.FIRST_PAUSE, breaker.LONGEST_PAUSE = 0.2, 0.5
     breaking.PROBING, breaking.IDLE = 0.1, 0.5
     baseline.AGAIN = measure.EVERY = beacon.EVERY = beacon.SOON = 0.2
-    healer.IDLE = mirroring.IDLE = 0.1
+    crew.IDLE = 0.1
     routes.ON_ONE_HOST = {}
     routes.Timing = partial(
         Timing,
