@@ -128,7 +128,7 @@ class Attacked:
             if line and not line.startswith("export AWS_"):
                 event = json.loads(line)
                 assert event["level"] == "info", line
-                assert event["event"] in {"request", "audit", "draining"}, line
+                assert event["event"] in {"request", "audit", "serving", "draining"}, line
         check_secrets(self.gateway.log)
 
 
