@@ -17,6 +17,7 @@ from gateway.server.limits import Limits
 BACKLOG: Final = 1024
 HANDSHAKE_TIMEOUT: Final = 15.0
 SEEN_OFF: Final = 128  # connections that were one too many and may read so, at once
+SHARE: Final = 8  # and of those that there is room for, no more than one in so many
 LAST_CALL: Final = 2.0  # seconds for which idle connections are kept when no more are accepted
 
 
@@ -89,7 +90,7 @@ class Listener:
 
     def see_off(self, connection: Connection) -> bool:
         """Watch over a connection that was not admitted, until its deadline; False if there are too many of those."""
-        if len(self._leaving) >= SEEN_OFF:
+        if len(self._leaving) >= room_for_connections(SEEN_OFF * SHARE) // SHARE:
             return False
         self._leaving.add(connection)
         return True
