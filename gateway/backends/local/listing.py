@@ -22,11 +22,29 @@ _GLANCE: Final = 8  # entries of a folder that are looked at to see whether ther
 
 
 def list_objects(root: Root, folders: Folders, bucket: str, query: ListQuery) -> ListPage:
-    """Return a page of objects and common prefixes. Raises: NoSuchBucket."""
-    root.check_bucket(bucket)
-    with Walk(root, folders, bucket, query) as walk:
-        page = fold(walk.seek, query)
+    """Return a page of objects and common prefixes. Raises: NoSuchBucket.
+
+    Where nothing stands beside any object of the bucket, nobody has to look for it once for each: it is enough that
+    it is so when the last of them was looked at, and that the bucket is the same.
+    """
+    with root.opened_bucket(bucket) as opened:
+        if not sidecars.are_there(root, bucket):
+            page = _page(Walk(root, folders, bucket, query, looks_beside=False))
+            if not sidecars.are_there(root, bucket) and _is_still(root, bucket, opened):
+                return page
+    return _page(Walk(root, folders, bucket, query))
+
+
+def _page(walk: "Walk") -> ListPage:
+    with walk:
+        page = fold(walk.seek, walk.query)
     return ListPage([walk.found[key] for key in page.keys], page.prefixes, page.last)
+
+
+def _is_still(root: Root, bucket: str, opened: int) -> bool:
+    """Say whether the bucket is the one whose folder was opened."""
+    with root.opened_bucket(bucket) as now:
+        return os.path.samestat(os.fstat(now), os.fstat(opened))
 
 
 class Entry(NamedTuple):
@@ -72,10 +90,13 @@ class Merge:
 class Walk:
     """The keys of a bucket in order, as one page needs them: each folder is looked at once."""
 
-    def __init__(self, root: Root, folders: Folders, bucket: str, query: ListQuery) -> None:
+    def __init__(
+        self, root: Root, folders: Folders, bucket: str, query: ListQuery, *, looks_beside: bool = True
+    ) -> None:
         self.found: dict[str, ObjectInfo] = {}
+        self.query = query
         self._root, self._folders, self._bucket = root, folders, bucket
-        self._query = query
+        self._looks_beside = looks_beside
         self._prefix = _encoded(query.prefix)
         self._delimiter = _encoded(query.delimiter)
         self._seen: dict[bytes, Contents | None] = {}
@@ -90,8 +111,8 @@ class Walk:
 
     def seek(self, start: str) -> Iterator[str]:
         """Yield the keys from `start` on; of keys that fold into one common prefix maybe only one, and any."""
-        if self._query.after and start.startswith(self._query.after) and self._is_common(self._query.after):
-            start = behind(self._query.after) or chr(0x10FFFF) * LONGEST_KEY
+        if self.query.after and start.startswith(self.query.after) and self._is_common(self.query.after):
+            start = behind(self.query.after) or chr(0x10FFFF) * LONGEST_KEY
         bound, last = _encoded(start), b""
         for entry in self._entries(bound):
             if entry.key != last and entry.key >= bound and self._is_object(entry):
@@ -100,7 +121,7 @@ class Walk:
 
     def _is_common(self, key: str) -> bool:
         """Say whether a key is a common prefix, so that nothing that begins with it is wanted after it."""
-        delimiter, prefix = self._query.delimiter, self._query.prefix
+        delimiter, prefix = self.query.delimiter, self.query.prefix
         found = key.find(delimiter, len(prefix)) if delimiter and key.startswith(prefix) else -1
         return found >= 0 and found + len(delimiter) == len(key)
 
@@ -210,6 +231,8 @@ class Walk:
 
     def _foreign(self, entry: Entry, key: str, stat: os.stat_result) -> ObjectInfo | None:
         """Describe a file with nothing beside it, if it still is the one of that name: else its sidecar may be gone."""
+        if not self._looks_beside:
+            return records.foreign(key, stat)
         if sidecars.read(self._root, Address(self._bucket, key), stat, sidecars.RECORD) is not None:
             return None
         try:

@@ -99,9 +99,21 @@ class Root:
 
     def check_bucket(self, name: str) -> None:
         """Raise NoSuchBucket unless the bucket exists."""
+        close_at_once(self._open_bucket(name))
+
+    @contextmanager
+    def opened_bucket(self, name: str) -> Iterator[int]:
+        """Open the folder of a bucket for a while. Raises: NoSuchBucket."""
+        descriptor = self._open_bucket(name)
+        try:
+            yield descriptor
+        finally:
+            close_at_once(descriptor)
+
+    def _open_bucket(self, name: str) -> int:
         path = self.bucket(name)
         try:
-            close_at_once(self.open(path, FOLDER))
+            return self.open(path, FOLDER)
         except OSError as error:
             if error.errno not in ABSENT:
                 raise

@@ -20,6 +20,15 @@ RECORD: Final = b"record"
 PARTS: Final = b"parts"
 
 
+def are_there(root: Root, bucket: str) -> bool:
+    """Say whether anything was ever written beside the objects of a bucket: that is not forgotten before the bucket."""
+    try:
+        with root.folder(b".gw/meta/%b" % root.bucket(bucket)):
+            return True
+    except FileNotFoundError:
+        return False
+
+
 def read(root: Root, at: Address, stat: stat_result, kind: bytes) -> bytes | None:
     """Return what is written beside that version of an object, None if nothing is."""
     folder, name = _path(root, at, stat, kind)

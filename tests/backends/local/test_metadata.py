@@ -1,14 +1,15 @@
 """What is known of an object stands in an extended attribute, or beside it where that has no room."""
 
+import asyncio
 import errno
 import os
 
 import pytest
 
-from gateway.backends.local import attributes, open_local, sidecars
+from gateway.backends.local import attributes, open_local, records, sidecars
 from gateway.errors import InvalidPartNumber, NoSuchKey
-from gateway.storage import Address, ReadOptions, WriteOptions
-from tests.backends.given import MIB, completed, put, read, some
+from gateway.storage import Address, ListQuery, ReadOptions, WriteOptions
+from tests.backends.given import MIB, completed, etag, keys, put, read, some
 from tests.backends.local.conftest import refuse
 
 AT = Address("media", "folder/key")
@@ -175,3 +176,46 @@ async def test_who_reads_a_version_whose_sidecar_is_just_being_replaced_sees_the
     info = await storage.head(AT)
     assert replaced
     assert info.size == 4
+
+
+@pytest.fixture
+async def meanwhile(monkeypatch):
+    """Have something done while a listing looks at the first foreign file."""
+    describe, loop, waiting = records.foreign, asyncio.get_running_loop(), []
+
+    def late(key, stat):
+        if waiting:
+            asyncio.run_coroutine_threadsafe(waiting.pop(), loop).result(10)
+        return describe(key, stat)
+
+    monkeypatch.setattr(records, "foreign", late)
+    return waiting.append
+
+
+async def test_what_is_first_written_beside_while_a_page_is_made_is_told(storage, disk, without_attributes, meanwhile):
+    """Until then nothing stood beside any object, and nobody looked for it."""
+    for name in ("a", "b"):
+        (disk / "media" / name).write_bytes(b"foreign")
+    meanwhile(put(storage, Address("media", "b"), b"ours"))
+    page = await storage.list_objects("media", ListQuery())
+    assert [(info.key, info.etag) for info in page.objects][1:] == [("b", etag(b"ours"))]
+
+
+async def test_a_bucket_that_is_made_anew_while_a_page_is_made_is_not_told_of_the_old_one(storage, disk, meanwhile):
+    async def renew():
+        await storage.delete(Address("media", "a"))
+        await storage.delete_bucket("media")
+        await storage.create_bucket("media", {})
+
+    (disk / "media/a").write_bytes(b"foreign")
+    meanwhile(renew())
+    assert await keys(storage, "media") == []
+
+
+async def test_nobody_looks_beside_each_object_of_a_bucket_where_nothing_stands_beside_any(storage, disk, monkeypatch):
+    looked, read_beside = [], sidecars.read
+    monkeypatch.setattr(sidecars, "read", lambda *said: looked.append(said) or read_beside(*said))
+    (disk / "media/foreign").write_bytes(b"x")
+    await put(storage, AT, b"data", SMALL_ONES)
+    assert await keys(storage, "media") == ["folder/key", "foreign"]
+    assert looked == []
