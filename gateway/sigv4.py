@@ -110,8 +110,23 @@ def signing_key(secret_key: str, scope: Scope) -> bytes:
 
 
 def signature(key: bytes, text: str) -> str:
-    """Return the signature of a string to sign."""
-    return hmac.digest(key, octets(text), "sha256").hex()
+    """Return the signature of a string to sign.
+
+    It is an HMAC, of which all that depends on the key alone is kept: `hmac.digest` takes twice as long, and lets other
+    threads run meanwhile, for whose turns a small request would wait.
+    """
+    inner, outer = _begun(key)
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(octets(text))
+    outer.update(inner.digest())
+    return outer.hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _begun(key: bytes) -> tuple["hashlib._Hash", "hashlib._Hash"]:
+    """Return both hashes of an HMAC, begun with the key, which is no longer than their block: RFC 2104."""
+    block = key.ljust(hashlib.sha256().block_size, b"\0")
+    return hashlib.sha256(block.translate(hmac.trans_36)), hashlib.sha256(block.translate(hmac.trans_5C))
 
 
 def fold(pairs: Iterable[tuple[str, str]], *, collapse: bool = True) -> dict[str, str]:

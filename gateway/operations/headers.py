@@ -188,10 +188,14 @@ def object_headers(info: ObjectInfo, call: Call, checksum: Checksum | None = Non
     return headers
 
 
-@lru_cache(maxsize=4096)
 def http_date(moment: datetime) -> str:
     """Write a UTC time as HTTP does."""
-    return format_datetime(moment, usegmt=True)
+    return _written(moment.replace(microsecond=0))
+
+
+@lru_cache(maxsize=4096)
+def _written(second: datetime) -> str:
+    return format_datetime(second, usegmt=True)
 
 
 def _offset(digits: str) -> int:

@@ -51,12 +51,17 @@ def _how(flags: int, resolve: int) -> tuple[_How, int, int]:
 
 
 def _openat2(function: "ctypes._NamedFuncPointer", root: int, path: bytes, flags: int, resolve: int) -> int:
+    """Return a descriptor, or the number of an error below zero."""
     _, address, size = _how(flags, resolve)
     descriptor: int = function(_OPENAT2, root, path, address, size)
-    if descriptor < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return descriptor
+    return descriptor if descriptor >= 0 else -ctypes.get_errno()
+
+
+def _opened(result: int) -> int:
+    """Return the descriptor that `_openat2` returned. Raises: OSError, if it is none."""
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+    return result
 
 
 @cache
@@ -64,7 +69,7 @@ def has_openat2() -> bool:
     """Say whether the kernel has openat2 and lets us call it (some sandboxes do not)."""
     root = os.open("/", FOLDER)
     try:
-        os.close(_openat2(_waiting, root, b".", FOLDER, _SAFE))
+        os.close(_opened(_openat2(_waiting, root, b".", FOLDER, _SAFE)))
     except OSError:
         return False
     finally:
@@ -76,23 +81,19 @@ def open_beneath(root: int, path: bytes, flags: int) -> int:
     """Open an existing file or folder beneath the folder `root`; a symbolic link on the way is an ELOOP or ENOTDIR."""
     if not has_openat2():
         return _open_by_steps(root, path, flags)
-    try:
-        return _openat2(_at_once, root, path, flags, _SAFE | _CACHED)
-    except OSError as error:
-        if error.errno not in _MAY_WAIT:
-            raise
-    while True:
-        try:
-            return _openat2(_waiting, root, path, flags, _SAFE)
-        except InterruptedError:
-            continue
+    result = _openat2(_at_once, root, path, flags, _SAFE | _CACHED)
+    if -result in _MAY_WAIT:
+        result = _openat2(_waiting, root, path, flags, _SAFE)
+    while result == -errno.EINTR:
+        result = _openat2(_waiting, root, path, flags, _SAFE)
+    return _opened(result)
 
 
 def open_cached(root: int, path: bytes) -> int:
     """Open a file for reading as `open_beneath` does, if that needs no disk; else BlockingIOError."""
     if not has_openat2():
         raise BlockingIOError
-    return _openat2(_at_once, root, path, READ, _SAFE | _CACHED)
+    return _opened(_openat2(_at_once, root, path, READ, _SAFE | _CACHED))
 
 
 def close_at_once(descriptor: int) -> None:
