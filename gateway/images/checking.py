@@ -38,7 +38,7 @@ class Checking:
         reason = unfit_by(said.headers, size, pictures)
         if reason != Reason.TOO_MANY_BYTES:
             await (spool.take(content) if isinstance(content, Body) else spool.fill(content))
-            reason = reason or await self._unfit(spool, at.bucket, said)
+            reason = reason or await self._unfit(pictures, at, said, spool)
         if not reason:
             return
         self._telling.refused(pictures, at, reason)
@@ -46,13 +46,14 @@ class Checking:
             raise EntityTooLarge(ProposedSize=str(spool.size or size), MaxSizeAllowed=str(pictures.limits.max_bytes))
         raise InvalidArgument(f"This is not stored here, because of what it is: {reason}.", ArgumentName="body")
 
-    async def _unfit(self, spool: Spool, bucket: str, said: WriteOptions) -> str:
+    async def _unfit(self, pictures: Pictures, at: Address, said: WriteOptions, spool: Spool) -> str:
         if not spool.is_whole:
             return Reason.TOO_MANY_BYTES.value
         try:
-            await self._keeper.check(spool.path, bucket, said.headers.get("content-type", ""))
+            await self._keeper.check(spool.path, at.bucket, said.headers.get("content-type", ""))
         except Unfit as unfit:
             if unfit.passing:
+                self._telling.refused(pictures, at, unfit.reason.value)
                 raise SlowDown from unfit
             return unfit.reason.value
         return ""

@@ -47,6 +47,8 @@ class Telling:
     def refused(self, pictures: Pictures, at: Address, reason: str) -> None:
         """Tell of a write that was refused."""
         metrics.IMAGE_REFUSED.labels(pictures.entry, reason).inc()
+        if reason in _KILLS:
+            metrics.IMAGE_KILLS.labels(reason).inc()
         log.warning("image_refused", bucket=at.bucket, key=at.key, reason=reason)
 
     def failed(self, at: Address, error: str, attempts: int) -> None:

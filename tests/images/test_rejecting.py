@@ -1,6 +1,7 @@
 """With `on_invalid: reject` nothing is seen that is no image, whichever way it comes."""
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.errors import (
     EntityTooLarge,
@@ -50,6 +51,10 @@ async def test_what_is_no_image_is_refused_before_it_is_stored(tmp_path):
         assert (await bench.put(jpeg())).images == "pending"
         await bench.until(BOTH)
         assert await bench.read(AT) == jpeg()
+
+
+def number(metric, **labels):
+    return REGISTRY.get_sample_value(f"gateway_image_{metric}_total", {"reason": "timeout", **labels}) or 0
 
 
 @pytest.mark.parametrize("name", EVIL)
@@ -127,10 +132,12 @@ async def test_an_image_that_could_not_be_looked_at_may_come_again(bench):
     upload = await bench.shown.create_upload(AT)
     part = await bench.shown.put_part(upload, 1, Body(chunks(jpeg()), len(jpeg())))
     bench.shown._making.keeper.check = busy
+    refused, kills = number("refused", bucket="media"), number("kills")
     with pytest.raises(SlowDown):
         await bench.shown.complete_upload(upload, [part], Completion())
     with pytest.raises(SlowDown):
         await bench.put(jpeg())
+    assert (number("refused", bucket="media"), number("kills")) == (refused + 2, kills + 2)
     assert await bench.keys() == set()
     del bench.shown._making.keeper.check
     await bench.shown.complete_upload(upload, [part], Completion())
