@@ -45,6 +45,9 @@ async def imaged(config: Config, storage: Backend, worker: int, sharing: Sharing
         hook = await opened.enter_async_context(_hook(config))
         queue, keeper, telling = Queue(store, scope_of(config)), Keeper(storage, workers, find), Telling(hook)
         working = Working(queue, keeper, find, telling, at_once=4 * _processes(config))
+        if worker == 0:
+            for pictures in _pictures(config).values():
+                telling.begins(pictures)
         work = [working.run(), *([keep_house(queue)] if worker == 0 else [])]
         tasks = [asyncio.create_task(each) for each in work]
         try:

@@ -51,6 +51,11 @@ class Telling:
             metrics.IMAGE_KILLS.labels(reason).inc()
         log.warning("image_refused", bucket=at.bucket, key=at.key, reason=reason)
 
+    def begins(self, pictures: Pictures) -> None:
+        """Tell, when the gateway starts, what whoever configured a bucket may not expect of it."""
+        if pictures.rejects and not pictures.shows_uploads:
+            log.warning("image_uploads_refused", bucket=pictures.entry)
+
     def failed(self, at: Address, error: str, attempts: int) -> None:
         """Tell of a storage that failed while variants were made."""
         log.warning("image_not_done", bucket=at.bucket, key=at.key, error=error, attempts=attempts)

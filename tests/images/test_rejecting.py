@@ -2,6 +2,7 @@
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from gateway.errors import (
     EntityTooLarge,
@@ -146,11 +147,17 @@ async def test_an_image_that_could_not_be_looked_at_may_come_again(bench):
 
 async def test_uploads_in_parts_are_refused_where_nobody_could_look_at_them(tmp_path):
     s3 = {"type": "s3", "endpoint": "http://127.0.0.1:1", "access_key": "a", "secret_key": "b"}
-    async with bench_of(tmp_path, backend=s3, on_invalid="reject") as bench:
-        with pytest.raises(NotImplementedByGateway, match="PutObject"):
-            await bench.shown.create_upload(AT)
-        assert (await bench.put(jpeg())).images == "pending"
-        upload = await bench.shown.create_upload(OTHER)  # is no image
-        await bench.shown.abort_upload(upload)
+    with capture_logs() as logs:
+        async with bench_of(tmp_path, backend=s3, on_invalid="reject") as bench:
+            with pytest.raises(NotImplementedByGateway, match="PutObject"):
+                await bench.shown.create_upload(AT)
+            assert (await bench.put(jpeg())).images == "pending"
+            upload = await bench.shown.create_upload(OTHER)  # is no image
+            await bench.shown.abort_upload(upload)
+    told = [line for line in logs if line["log_level"] == "warning"]
+    assert [(line["event"], line["bucket"]) for line in told] == [
+        ("image_uploads_refused", "media"),
+        ("image_refused", "media"),
+    ]
     async with bench_of(tmp_path / "other", backend=s3) as bench:
         await bench.shown.create_upload(AT)
