@@ -30,7 +30,10 @@ BODY_MEMORY_LIMIT: Final = Gauge(
     multiprocess_mode="livesum",
 )
 LIMITED: Final = Counter(
-    "gateway_limited", "Requests and connections that were told to slow down, and calls of backends.", ["limit"]
+    "gateway_limited",
+    "What was told to slow down, by what: connections, requests, memory, backend (its concurrency), and client or key, "
+    "each with _rate or _bandwidth.",
+    ["limit"],
 )
 REFUSED: Final = Counter("gateway_authentication_failures", "Requests whose sender was not believed.", ["reason"])
 BACKEND_SECONDS: Final = Histogram(
