@@ -31,7 +31,7 @@ BODY_MEMORY_LIMIT: Final = Gauge(
 )
 LIMITED: Final = Counter(
     "gateway_limited",
-    "What was told to slow down, by what: connections, requests, memory, backend (its concurrency), and client or key, "
+    "What was told to slow down, by what: connections, requests, memory, state, backend (its concurrency), and client or key, "
     "each with _rate or _bandwidth.",
     ["limit"],
 )
