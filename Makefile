@@ -86,6 +86,10 @@ bench: setup  ## measure speed and memory beside rclone, write docs/performance.
 	$(BIN)/python -m benchmarks.run $(ARGS)
 	$(BIN)/python -m tests.deploy.sizing_page
 
+.PHONY: bench-replication
+bench-replication: setup  ## measure what fallback and mirrors cost, write docs/replication-performance.md
+	$(BIN)/python -m benchmarks.replication $(ARGS)
+
 .PHONY: bench-images
 bench-images: setup  ## measure the making of pictures beside sharp (with npm) and Pillow, write docs/images-performance.md
 	$(BIN)/python -m benchmarks.images $(ARGS)

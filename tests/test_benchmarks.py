@@ -41,3 +41,17 @@ def test_the_benchmark_of_images_measures_all_that_its_page_tells():
     ):
         assert measured in done.stdout
     assert "| made |" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_replication_measures_all_that_its_page_tells():
+    command = [sys.executable, "-m", "benchmarks.replication", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for measured in (
+        "| CPU of a PUT with a mirror",
+        "| PUTs with a mirror",
+        "| CPU of a GET with a fallback",
+        "| keys of 1 KiB healed",
+    ):
+        assert measured in done.stdout
