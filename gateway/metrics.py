@@ -31,8 +31,8 @@ BODY_MEMORY_LIMIT: Final = Gauge(
 )
 LIMITED: Final = Counter(
     "gateway_limited",
-    "What was told to slow down, by what: connections, requests, memory, state, backend (its concurrency), and client or key, "
-    "each with _rate or _bandwidth.",
+    "What was told to slow down, by what: connections, requests, memory, state, backend (its concurrency), and client "
+    "or key, each with _rate or _bandwidth.",
     ["limit"],
 )
 REFUSED: Final = Counter("gateway_authentication_failures", "Requests whose sender was not believed.", ["reason"])
