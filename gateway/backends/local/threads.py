@@ -106,10 +106,15 @@ class _Worker(Thread):
         self._called.release()
 
     def run(self) -> None:
-        """Do what is to be done."""
-        while job := self._threads.next_job(self) or self._wait():
+        """Do what is to be done. The thread is idle before it is told that a job is: who waited may have another."""
+        job = self._threads.next_job(self) or self._wait()
+        while job:
             job.work()
-            del job  # nothing is held while there is nothing to do
+            following = self._threads.next_job(self)
+            job.tell()
+            job = following  # nothing is held while there is nothing to do
+            if job is None:
+                job = self._wait()
 
     def _wait(self) -> "_Job[Any] | None":
         self._called.acquire()
@@ -145,10 +150,13 @@ class _Job(Generic[T]):
             self._error = told(error)
         except BaseException as error:  # noqa: BLE001  it is the caller's
             self._error = error
-        with suppress(RuntimeError):  # nobody waits any more: the loop was closed
-            self._loop.call_soon_threadsafe(self._tell)
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell who waits that the call is over."""
+        with suppress(RuntimeError):  # nobody waits any more: the loop was closed
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
         self._is_over = True
         if not self.over.done():
             self.over.set_result(None)

@@ -95,3 +95,43 @@ async def test_an_error_that_was_told_is_not_logged_as_one_that_nobody_saw(threa
         await threads.surely(fail)
     gc.collect()
     assert unseen == []
+
+
+async def test_one_call_after_another_needs_one_thread():
+    threads = Threads("test", 4)
+    names = {await threads.run(lambda: threading.current_thread().name) for _ in range(20)}
+    assert names == {"test-0"}
+    await threads.close()
+
+
+async def test_no_more_threads_are_at_work_than_there_may_be_and_all_calls_are_made():
+    threads, lock, at_work, most = Threads("test", 3), threading.Lock(), 0, 0
+    meeting = threading.Barrier(3)
+
+    def work(number):
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        meeting.wait(10)
+        with lock:
+            at_work -= 1
+        return number
+
+    assert await asyncio.gather(*(threads.run(work, number) for number in range(12))) == list(range(12))
+    assert most == 3
+    await threads.close()
+
+
+async def test_what_was_asked_for_is_done_before_the_threads_end(threads):
+    busy, queued = Work(), Work()
+    queued.may_end.set()
+    calls = [asyncio.create_task(threads.run(work)) for work in (busy, queued)]
+    await asyncio.to_thread(busy.begun.wait)
+    closing = asyncio.create_task(threads.close())
+    await asyncio.sleep(0)
+    busy.may_end.set()
+    await asyncio.gather(closing, *calls)
+    assert queued.is_done
+    with pytest.raises(RuntimeError):
+        await threads.run(queued)
