@@ -23,6 +23,7 @@ KEEPERS = {
 # What a storage cannot do, so that no gateway in front of it can.
 LACKING = {
     ("s3-moto", "upload_fileobj_sends_a_large_file_in_parts"): "moto tells nothing of a single part",
+    ("s3-r2", "parts_may_come_in_any_order_and_twice"): "R2 wants all parts but the last to be of one size",
     ("s3-moto", "of_twenty_that_create_at_once_one_succeeds"): "moto looks first and writes later",
 }
 

@@ -204,14 +204,15 @@ def paginators_pass_every_key_once_and_in_order():
 
 def uploads_and_their_parts_are_listed_in_pages_until_they_are_aborted():
     uploads = [s3.create_multipart_upload(Bucket=BUCKET, Key=f"upload/{n}")["UploadId"] for n in range(5)]
-    for number in range(1, 6):
-        s3.upload_part(Bucket=BUCKET, Key="upload/0", UploadId=uploads[0], PartNumber=number, Body=data(number))
+    sizes = [5, 5, 5, 5, 3]  # R2 takes no others
+    for number, size in enumerate(sizes, 1):
+        s3.upload_part(Bucket=BUCKET, Key="upload/0", UploadId=uploads[0], PartNumber=number, Body=data(size))
     pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket=BUCKET, PaginationConfig={"PageSize": 2})
     assert [upload["UploadId"] for page in pages for upload in page.get("Uploads", [])] == uploads
     pages = s3.get_paginator("list_parts").paginate(
         Bucket=BUCKET, Key="upload/0", UploadId=uploads[0], PaginationConfig={"PageSize": 2}
     )
-    assert [part["Size"] for page in pages for part in page["Parts"]] == [1, 2, 3, 4, 5]
+    assert [part["Size"] for page in pages for part in page["Parts"]] == sizes
     for number, upload in enumerate(uploads):
         s3.abort_multipart_upload(Bucket=BUCKET, Key=f"upload/{number}", UploadId=upload)
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
