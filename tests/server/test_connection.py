@@ -371,7 +371,7 @@ async def test_by_default_a_body_of_which_a_byte_comes_now_and_then_is_not_waite
             return b"x"
 
     slow = Slow()
-    body = Exchange(slow, BadRequest(), SimpleNamespace(total_bytes=0)).body()
+    body = Exchange(slow, BadRequest(), SimpleNamespace(total_bytes=0, at_eof=lambda: False)).body()
     assert await anext(body) == b"x"
     with pytest.raises(RequestTimeout):
         await anext(body)
