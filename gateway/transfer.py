@@ -55,6 +55,7 @@ async def chunks_of(download: Download) -> AsyncIterator[bytes]:
     else:
         async for chunk in content:
             yield chunk
+            del chunk  # else it is held while the next one is waited for
 
 
 async def _read(file: File, size: int) -> AsyncIterator[bytes]:

@@ -208,8 +208,10 @@ async def decode(chunks: AsyncIterable[bytes], decoder: Decoder, trailers: dict[
             decoded = await Errand(decoder.feed, chunk).result()
         else:
             decoded = decoder.feed(chunk)
-        for piece in decoded:
-            yield piece
+        del chunk
+        decoded.reverse()
+        while decoded:
+            yield decoded.pop()  # so that none is held while the next chunk is waited for
     trailers.update(decoder.finish())
 
 

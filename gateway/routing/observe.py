@@ -263,6 +263,7 @@ class _Opening:
             async for chunk in content:
                 self._received += len(chunk)
                 yield chunk
+                del chunk  # else it is held while the next one is waited for
         except Exception as error:
             self._error = error
             raise

@@ -114,6 +114,7 @@ class Exchange:
             yield chunk
             if self.meter:
                 await self.meter.passed(len(chunk))
+            del chunk  # else it is held while the next one is waited for
 
     def fail(self, code: str) -> None:
         """Break the connection: there is no way left to tell the client."""

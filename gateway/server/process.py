@@ -28,7 +28,7 @@ from gateway.storage import PIECE
 INTERVAL: Final = 2.0  # seconds between two looks for other settings
 AGAIN: Final = 30.0  # seconds after which settings that could not be taken are tried again
 NEVER: Final = float("inf")
-KEPT_FREE: Final = 8 * 1024 * 1024  # bytes, of each arena of malloc
+KEPT_FREE: Final = 32 * 1024 * 1024  # bytes, of each arena of malloc: the pieces of a hundred bodies at once
 
 _TRIM_THRESHOLD: Final = -1  # as malloc.h has them
 _MMAP_THRESHOLD: Final = -3

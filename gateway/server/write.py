@@ -110,6 +110,7 @@ async def _write_stream(exchange: Exchange, answer: Answer, length: int | None, 
         await exchange.connection.drain()
         if exchange.meter:
             await exchange.meter.passed(len(chunk))
+        del chunk  # else it is held while the next one is waited for
     if not exchange.status:
         _send(exchange, answer, _head(exchange, answer, length))
 
@@ -144,6 +145,7 @@ async def _exactly(length: int, chunks: AsyncIterator[bytes]) -> AsyncIterator[b
             message = f"the content is {-length} bytes longer than announced"
             raise ValueError(message)
         yield chunk
+        del chunk
 
 
 async def _pieces(file: File, length: int) -> AsyncIterator[bytes]:

@@ -39,6 +39,7 @@ class Feed:
             passed += len(piece)
             self.ended = passed == self.body.size  # the answer may come before anybody asks for a further piece
             yield piece
+            del piece  # else it is held while the next one is waited for
 
     async def _framed(self, algorithm: str) -> AsyncIterator[bytes]:
         """Frame the body as aws-chunked with its checksum behind it.
@@ -49,6 +50,7 @@ class Feed:
         async for piece in self.body:
             yield b"%s%x\r\n" % (end, len(piece))
             yield piece
+            del piece
             end = b"\r\n"
         value = self.body.digest.checksum(algorithm).value
         self.ended = True

@@ -126,6 +126,7 @@ class Reader:
             async for piece in answer:
                 left -= len(piece)
                 yield piece
+                del piece  # else it is held while the next one is waited for
         except FAILURES as error:
             raise self._client.cut_off(error) from error
         if left:

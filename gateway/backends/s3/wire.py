@@ -202,6 +202,7 @@ class Wire(BaseProtocol):
             if self._paused:
                 async with asyncio.timeout(self._stall):
                     await self._drain_helper()
+            del piece  # else it is held while the next one is waited for
         if chunked:
             self._write(b"0\r\n\r\n")
 
