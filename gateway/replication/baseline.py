@@ -66,13 +66,13 @@ class Baseline:
         if replica.baseline is records.Baseline.COMPLETE or replica.paused or state.mode is not Mode.NORMAL:
             return
         await self._journal.set_baseline(self._target, records.Baseline.RUNNING)
-        overflow, keys = await self._journal.overflow(self._target), 0
+        overflow, keys = await self._journal.excess.find(self._target), 0
         deletes = overflow is not None and overflow.deletes
         for bucket in await self._buckets():
             keys += await self._walk(bucket, deletes=deletes)
         await self._journal.know(self._target, keys)
         is_current = (await self._journal.state()).epoch == state.epoch  # it was the primary's word throughout
-        if is_current and await self._journal.complete(self._target, deletes=deletes):
+        if is_current and await self._journal.excess.complete(self._target, deletes=deletes):
             log.info("baseline_complete", target=self._target)
 
     async def _is_all_written_down(self) -> bool:
@@ -80,16 +80,16 @@ class Baseline:
 
         It is again when the mirror has got nearly all of what was.
         """
-        overflow = await self._journal.overflow(self._target)
+        overflow = await self._journal.excess.find(self._target)
         lag = (await self._journal.lag())[self._target]
         if overflow is None or overflow.ended:
             if lag.pending > self._most:
                 log.error("mirror_overflowed", route=self._journal.route, target=self._target, keys=lag.pending)
-                await self._journal.begin_overflow(self._target)
+                await self._journal.excess.begin(self._target)
             return lag.pending <= self._most
         is_back = lag.pending <= self._most // 2 and lag.pending - lag.dead <= self._busy
         if is_back:
-            await self._journal.end_overflow(self._target)
+            await self._journal.excess.end(self._target)
         return is_back
 
     async def _walk(self, bucket: str, *, deletes: bool) -> int:

@@ -19,7 +19,6 @@ from gateway.replication import (
     looking,
     modes,
     ops,
-    overflow,
     replicas,
     reporting,
     rows,
@@ -28,6 +27,7 @@ from gateway.replication import (
     uploads,
     working,
 )
+from gateway.replication.excess import Excess
 from gateway.replication.inventory import Inventory
 from gateway.replication.ops import Settlement
 from gateway.replication.past import Past
@@ -45,7 +45,6 @@ from gateway.replication.records import (
     Mode,
     Op,
     Outcome,
-    Overflow,
     Replica,
     RouteState,
     Row,
@@ -90,6 +89,7 @@ class Journal:
         self._scope = Scope(route, node, tuple(targets), fallback, self.rules(timing))
         self.past = Past(store, self._scope)
         self.buckets = Inventory(store, self._scope)
+        self.excess = Excess(store, self._scope)
         self._begun: set[str] = set()
         self._settled: deque[Settlement] = deque()
         self._settling: asyncio.Task[None] | None = None
@@ -312,22 +312,6 @@ class Journal:
     async def set_baseline(self, target: str, baseline: Baseline) -> None:
         """Say whether a target has been given all that was there before."""
         await self._run(replicas.change, target, "baseline", baseline.value)
-
-    async def complete(self, target: str, *, deletes: bool) -> bool:
-        """Say that it has, `deletes` that were not written down too, and learn whether that holds."""
-        return await self._run(overflow.complete, target, deletes=deletes)
-
-    async def overflow(self, target: str) -> Overflow | None:
-        """Return what is known of a target that lacks more than is written down."""
-        return await self._read(overflow.find, target)
-
-    async def begin_overflow(self, target: str) -> None:
-        """Write down no more of what a target lacks; it has to be compared whole."""
-        await self._run(overflow.begin, target)
-
-    async def end_overflow(self, target: str) -> None:
-        """Write it down again."""
-        await self._run(overflow.end, target)
 
     async def know(self, target: str, keys: int) -> None:
         """Say how many keys a target holds, so that it can be told how many deletes are too many."""

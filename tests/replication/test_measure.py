@@ -66,7 +66,7 @@ async def test_what_a_mirror_lacks_is_told_with_its_age(store):
     assert value("mirror_baseline_complete", route="behind", target="copy") == 1
     assert value("mirror_paused", route="behind", target="vault") == 1
     assert value("mirror_overflowed", route="behind", target="copy") == 0
-    await here.begin_overflow("copy")
+    await here.excess.begin("copy")
     await Measure(here).round()
     assert value("mirror_overflowed", route="behind", target="copy") == 1
 

@@ -136,18 +136,18 @@ async def test_a_mirror_that_has_not_got_what_was_written_down_is_not_compared(s
 async def test_a_mirror_that_overflows_again_while_it_is_compared_is_not_complete(scene):
     await overflow(scene)
     await scene.mirrored()
-    await scene.journal.end_overflow(TARGET)
-    await scene.journal.begin_overflow(TARGET)
-    assert not await scene.journal.complete(TARGET, deletes=True)
+    await scene.journal.excess.end(TARGET)
+    await scene.journal.excess.begin(TARGET)
+    assert not await scene.journal.excess.complete(TARGET, deletes=True)
     assert (await replica(scene)).baseline is State.INVALID
 
 
 async def test_a_mirror_of_which_it_came_out_too_late_that_it_lacks_deletes_is_not_complete(scene):
-    await scene.journal.begin_overflow(TARGET)
+    await scene.journal.excess.begin(TARGET)
     await scene.delete(NEW)
-    await scene.journal.end_overflow(TARGET)
-    assert not await scene.journal.complete(TARGET, deletes=False)
-    assert await scene.journal.complete(TARGET, deletes=True)
+    await scene.journal.excess.end(TARGET)
+    assert not await scene.journal.excess.complete(TARGET, deletes=False)
+    assert await scene.journal.excess.complete(TARGET, deletes=True)
 
 
 async def test_a_write_of_ours_that_may_have_gone_wrong_is_always_written_down(scene):
@@ -162,7 +162,7 @@ async def test_a_write_of_ours_that_may_have_gone_wrong_is_always_written_down(s
     for each in again:
         await scene.journal.mirrored(each, Outcome.APPLIED)
     assert await scene.is_clean(NEW)
-    await scene.journal.begin_overflow(TARGET)
+    await scene.journal.excess.begin(TARGET)
     await scene.journal.mirrored(claim, Outcome.UNKNOWN)
     assert await tasks(scene) == 1
 
