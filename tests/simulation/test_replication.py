@@ -15,6 +15,7 @@ from tests.simulation.world import Rules, outcome
 
 SCHEDULES_OF_CHANCE = int(os.environ.get("SIMULATION_SCHEDULES", "0"))
 FIRST = int(os.environ.get("SIMULATION_FIRST", "1"))
+SOME = range(FIRST, FIRST + 4)  # of a schedule the seed says only who is a little faster
 FEW = 2
 AT_MOST = 40  # schedules until a rule that is missing must have shown
 VARIANTS = {
@@ -56,14 +57,14 @@ def test_nothing_is_lost_stale_or_back_and_all_comes_to_rest(name):
 @pytest.mark.parametrize("rule", SCHEDULES)
 def test_what_a_rule_is_for_does_not_happen(rule):
     schedule, rules = SCHEDULES[rule]
-    assert outcome(FIRST, rules, schedule).startswith("ok")
+    assert all(outcome(seed, rules, schedule).startswith("ok") for seed in SOME)
 
 
 @pytest.mark.parametrize("rule", SCHEDULES)
 def test_without_this_rule_it_does(rule):
     schedule, rules = SCHEDULES[rule]
     broken = replace(RULES[rule], timing=rules.timing)
-    assert not outcome(FIRST, broken, schedule).startswith("ok")
+    assert any(not outcome(seed, broken, schedule).startswith("ok") for seed in SOME)
 
 
 @pytest.mark.timeout(24 * 3600 if SCHEDULES_OF_CHANCE else 600)
