@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from gateway.auth.keys import Grants, Key
 from gateway.auth.policy import Policy
 from gateway.auth.verify import Verifier
 from gateway.backends.registry import BACKENDS
+from gateway.beside import beside
 from gateway.budget import BUDGET
 from gateway.config import Config, models
 from gateway.config.follow import Follow
@@ -160,8 +161,8 @@ async def build(
         pipeline = Pipeline(parser, verifier, policy, service, throttle)
         if worker == 0:
             said = ("reaping", frozenset(config.buckets.items()), frozenset(config.backends.items()), config.uploads)
-            reaping = partial(_reaping, storage, routes.get(EVERY_OTHER), _expiry(config))
-            await opened.enter_async_context(sharing.use(said, reaping))
+            reaping = partial(_reap, storage, routes.get(EVERY_OTHER), _expiry(config))
+            await opened.enter_async_context(sharing.use(said, partial(beside, reaping)))
         observer = Observer(pipeline, access_log(config.log.format, config.log.level, audit=config.log.audit))
         watched = {name: _watched(config, backend) for name, backend in backends.items()}
         limits = Limits(**config.limits.model_dump(exclude={"requests", "memory", "client", "key"}))
@@ -381,20 +382,8 @@ def _expiry(config: Config) -> Expiry:
     return Expiry(named, named.pop(EVERY_OTHER, None))
 
 
-@asynccontextmanager
-async def _reaping(storage: Backend, rest: Backend | None, expiry: Expiry) -> AsyncIterator[None]:
-    """Give up uploads that nobody completes, beside all else."""
-    task = asyncio.create_task(_reap(storage, rest, expiry))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
 async def _reap(storage: Backend, rest: Backend | None, expiry: Expiry) -> None:
-    """Give up, now and every hour, the uploads that nobody completed."""
+    """Give up, now and every hour, beside all else, the uploads that nobody completed."""
     while True:
         if reaped := await reap(storage, rest, expiry, datetime.now(UTC)):
             log.info("uploads_expired", count=reaped)

@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlalchemy import make_url
 
+from gateway.beside import beside
 from gateway.config import Config
 from gateway.config.images import limits_of, rules_of
 from gateway.config.models import EVERY_OTHER, Bucket, Local
@@ -48,15 +49,12 @@ async def imaged(config: Config, storage: Backend, worker: int, sharing: Sharing
         if worker == 0:
             for pictures in _pictures(config).values():
                 telling.begins(pictures)
-        work = [working.run(), *([keep_house(queue)] if worker == 0 else [])]
-        tasks = [asyncio.create_task(each) for each in work]
+        most = config.images.queue.max_jobs
+        imaging = Imaging(storage, Making(find, queue, keeper, workers, telling, Checking(keeper, telling), most))
         try:
-            most = config.images.queue.max_jobs
-            yield Imaging(storage, Making(find, queue, keeper, workers, telling, Checking(keeper, telling), most))
+            async with beside(working.run, *([partial(keep_house, queue)] if worker == 0 else [])):
+                yield imaging
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             with suppress(TimeoutError):
                 await asyncio.wait_for(queue.drained(), LAST_WORDS)
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlalchemy import delete, insert, select
 
+from gateway.beside import beside
 from gateway.errors import ServiceUnavailable
 from gateway.server.logs import tell_audit
 from gateway.sharing import Sharing
@@ -36,24 +37,13 @@ async def told(state: str, sharing: Sharing) -> AsyncIterator[None]:
     """Tell in the audit log of orders of which word is left in a database; it is open already."""
     async with (
         sharing.use(state, partial(open_store, state)) as store,
-        sharing.use(("orders", state), partial(_telling, store)),
+        sharing.use(("orders", state), partial(beside, partial(_tell_for_ever, store))),
     ):
         yield
 
 
-@asynccontextmanager
-async def _telling(store: Store) -> AsyncIterator[None]:
-    """Tell of orders beside all else."""
-    task = asyncio.create_task(_tell_for_ever(store))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
 async def _tell_for_ever(store: Store) -> None:
+    """Tell of orders beside all else."""
     while True:
         with suppress(ServiceUnavailable):  # what works with the database says so already
             for said in await _take(store):

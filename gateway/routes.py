@@ -1,14 +1,15 @@
 """From a Config to the storages behind each bucket, each with what stands around it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
 import structlog
 
+from gateway.beside import Work, beside
 from gateway.config import Config
 from gateway.config.models import EVERY_OTHER, Bucket, Copying, Elsewhere, Mirror
 from gateway.errors import ServiceUnavailable
@@ -146,13 +147,10 @@ class _Route:
         """Work in the background. `first` does what one process of a host is enough for."""
         await self._beacon.round(first=first, patience=PATIENCE)
         await self._member.beat()
-        tasks = [asyncio.create_task(work) for work in self._work(first=first)]
         try:
-            yield
+            async with beside(*self._work(first=first)):
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._journal.drained(), LAST_WORDS)
             for storage in self._storages():
@@ -160,33 +158,32 @@ class _Route:
             for spared in (self._healed, *self._spared.values()):
                 spared.window.close()
 
-    def _work(self, *, first: bool) -> Sequence[Coroutine[None, None, None]]:
+    def _work(self, *, first: bool) -> Sequence[Work]:
         storages = self._storages()
-        work = [self._member.run(), self._beacon.run(first=first), self._pace.run()]
-        work += [storage.run() for storage in storages]
+        work: list[Work] = [self._member.run, partial(self._beacon.run, first=first), self._pace.run]
+        work += [storage.run for storage in storages]
         if self._fallback:
             healed = self._healed
             healer = Healer(self._journal, healed, self._fallback, self._timing, self._echo, window=healed.window)
-            work.append(self._when_certain(healer.run()))
+            work.append(partial(self._when_certain, healer.run))
         if self._fallback and first:
-            work.append(Ground(self._journal, self._primary, self._fallback, self._buckets).run())
+            work.append(Ground(self._journal, self._primary, self._fallback, self._buckets).run)
         for target, mirror in self._spared.items():
-            work.append(self._when_certain(self._mirroring[target].run()))
+            work.append(partial(self._when_certain, self._mirroring[target].run))
             if first:
-                work.append(Keeping(mirror, self._protect[target]).run(self._buckets))
+                work.append(partial(Keeping(mirror, self._protect[target]).run, self._buckets))
                 most = self._most[target]
-                work.append(Baseline(self._journal, target, self._primary, mirror, self._buckets, most=most).run())
+                work.append(Baseline(self._journal, target, self._primary, mirror, self._buckets, most=most).run)
         if first:
-            work.append(Measure(self._journal, self._tell).run())
+            work.append(Measure(self._journal, self._tell).run)
         named = {storage.name: storage for storage in storages}
-        work.append(self._when_certain(Sweeper(self._journal, named, self._timing).run()))
+        work.append(partial(self._when_certain, Sweeper(self._journal, named, self._timing).run))
         return work
 
-    async def _when_certain(self, work: Coroutine[None, None, None]) -> None:
+    async def _when_certain(self, work: Work) -> None:
         """Do something when the database is known to have forgotten nothing: it overwrites and deletes by its word."""
-        with closing(work):
-            await self._beacon.certain.wait()
-            await work
+        await self._beacon.certain.wait()
+        await work()
 
     def _storages(self) -> Sequence[Breaking]:
         return [self._primary, *([self._fallback] if self._fallback else []), *self._mirrors.values()]

@@ -19,6 +19,7 @@ import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from gateway import metrics
+from gateway.beside import beside
 
 SIGNATURE: Final = "x-gateway-signature"
 WAITING: Final = 1000  # what is to be told at most; beyond that nobody is told
@@ -123,11 +124,7 @@ async def telling_of(receiver: Receiver | None, pauses: Sequence[float] = PAUSES
     )
     async with session:
         hook = Hook(receiver, session, pauses)
-        running = asyncio.create_task(hook.run())
-        try:
+        async with beside(hook.run):
             yield hook.tell
             with suppress(TimeoutError):
                 await asyncio.wait_for(hook.told(), _LAST_WORDS)
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
