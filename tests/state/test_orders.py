@@ -1,6 +1,8 @@
 import asyncio
+from functools import partial
 
 from gateway import orders
+from gateway.beside import beside
 
 
 async def test_orders_are_taken_once_in_the_order_in_which_they_were_given(store):
@@ -14,5 +16,5 @@ async def test_what_was_left_is_told_by_who_comes_next(store, monkeypatch):
     told = asyncio.Queue()
     monkeypatch.setattr(orders, "tell_audit", lambda **said: told.put_nowait(said))
     await orders.leave(store, "1", {"operation": "failover", "ordered": "now"})
-    async with orders._telling(store), asyncio.timeout(20):
+    async with beside(partial(orders._tell_for_ever, store)), asyncio.timeout(20):
         assert await told.get() == {"operation": "failover", "ordered": "now"}
