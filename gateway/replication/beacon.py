@@ -55,10 +55,16 @@ class Beacon:
         self.certain = asyncio.Event()  # the database was compared, and is the one that the storages know
 
     async def run(self, *, first: bool) -> None:
-        """Compare until it is certain; one process of a gateway goes on with that, and keeps the beacons alight."""
-        while not (self.certain.is_set() and not first):
+        """Compare until it is certain; one process of a gateway goes on with that, and keeps the beacons alight.
+
+        The others only go on to have the echo told what it lacks of their own writes.
+        """
+        while True:
             await asyncio.sleep(EVERY if self.certain.is_set() else SOON)
-            await self.round(first=first)
+            if first or not self.certain.is_set():
+                await self.round(first=first)
+            else:
+                await self.settle()
 
     async def round(self, *, first: bool = True, patience: float | None = None) -> None:
         """Compare once, and have said what is new."""
@@ -66,6 +72,14 @@ class Beacon:
             await self.compare(patience)
             if first and self.certain.is_set() and self._mode is not Mode.RECONCILE:
                 await self._light()
+        except S3Error as error:
+            log.warning("beacon_failed", route=self._journal.route, error=name_of(error))
+
+    async def settle(self) -> None:
+        """Have the echo told what it lacks."""
+        try:
+            if self._echo:
+                await self._echo.settle()
         except S3Error as error:
             log.warning("beacon_failed", route=self._journal.route, error=name_of(error))
 
@@ -153,7 +167,8 @@ class Beacon:
         if lineage is None:
             return
         for storage, sight in zip(self._storages, self._sights, strict=True):
-            await self._write(storage, sight, lineage)
+            if storage is self._fallback or not sight.failure:  # a mirror that does not answer is told the next time
+                await self._write(storage, sight, lineage)
         if self._echo and self._fallback and lineage.floor == lineage.gen:
             await self._clear(self._echo, self._fallback, lineage.floor)
 

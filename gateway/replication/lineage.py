@@ -53,7 +53,7 @@ def is_behind(own: Lineage, seen: Sequence[Lineage]) -> bool:
 
 
 def light(tx: Transaction, scope: Scope) -> Lineage | None:
-    """Count up, and return what the beacons are to say; None if they need not say anything else.
+    """Count up if anything has happened, and return what the beacons are to say; None if the database is in doubt.
 
     Nobody commits meanwhile, so that what has a gen up to the floor is surely over where nothing is left.
     """
@@ -63,7 +63,7 @@ def light(tx: Transaction, scope: Scope) -> Lineage | None:
         return None
     gen, is_quiet = tx.outrun(0), not _is_any_left(tx, scope)
     if is_quiet and own.number and (own.gen, own.floor) == (gen, gen):
-        return None
+        return own
     lineage = Lineage(own.id, own.number + 1, gen, gen if is_quiet else own.floor)
     write(tx, scope, lineage)
     return lineage

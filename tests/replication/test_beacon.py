@@ -1,11 +1,13 @@
 """Whether a database that has forgotten something is told from one that has not."""
 
+import asyncio
 from functools import partial
 
 import pytest
 from sqlalchemy import delete, insert, select
 
 from gateway.errors import ServiceUnavailable
+from gateway.replication import beacon as beacons
 from gateway.replication.beacon import Beacon
 from gateway.replication.echo import Echo, Entry
 from gateway.replication.ground import Ground
@@ -271,6 +273,42 @@ async def test_what_cannot_be_echoed_is_owed(outage):
     await outage.echo.settle()
     page = await scene.fallback.inner.list_objects(BUCKET, ListQuery(".gw/echo/"))
     assert [await outage.echo.read(BUCKET, info.key) for info in page.objects] == [[Entry(row)]]
+
+
+async def test_every_process_stores_what_it_owes(outage, monkeypatch):
+    monkeypatch.setattr(beacons, "EVERY", 0.01)
+    scene = outage.scene
+    beacon = Beacon(scene.journal, scene.fallback, [scene.mirror], buckets, outage.echo)
+    await beacon.round()
+    scene.fallback.fails(Fault.REFUSES)
+    [row] = await scene.journal.bury([AT])
+    await outage.echo.note_if_possible(Entry(row))
+    scene.fallback.works()
+    running = asyncio.create_task(beacon.run(first=False))
+    async with asyncio.timeout(10):
+        while not await outage.echo.is_any(BUCKET):  # noqa: ASYNC110  only the storage knows
+            await asyncio.sleep(0.01)
+    running.cancel()
+
+
+async def test_a_beacon_that_could_not_be_stored_is_the_next_time(scene):
+    beacon = beacon_of(scene)
+    scene.fallback.fails(Fault.REFUSES, "put")
+    await beacon.round()
+    scene.fallback.works()
+    await beacon.round()
+    await beacon.compare()
+    assert len(beacon.seen()) == 2
+
+
+async def test_a_mirror_that_does_not_answer_in_time_is_not_written_to_either(scene):
+    async def late(storage):
+        await asyncio.sleep(0.5 if storage is scene.mirror else 0)
+        return [BUCKET]
+
+    await Beacon(scene.journal, scene.fallback, [scene.mirror], late).round(patience=0.1)
+    assert ("put", ".gw/beacon/media") in scene.fallback.told
+    assert ("put", ".gw/beacon/media") not in scene.mirror.told
 
 
 async def asked(outage, empty):
