@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from gateway.errors import BucketAlreadyExists, NoSuchBucket, NoSuchKey, S3Error
+from gateway.errors import BucketAlreadyExists, NoSuchBucket, NoSuchKey, S3Error, ServiceUnavailable
 from gateway.replication import records
 from gateway.replication.copier import is_stamped
 from gateway.replication.journal import Journal
@@ -124,7 +124,9 @@ class Baseline:
             if ats:
                 await self._journal.mark(self._target, ats, kind)
                 ats.clear()
-        while (await self._journal.lag())[self._target].pending > self._busy:  # noqa: ASYNC110  only the database knows
+        while (pending := (await self._journal.lag())[self._target].pending) > self._busy:
+            if pending > self._most:  # the next round says that no more of it is written down
+                raise ServiceUnavailable("The mirror lacks too much by now.")
             await asyncio.sleep(1)
 
 

@@ -1,9 +1,12 @@
 """A mirror that is away for long costs the database no more than so many rows, and gets everything when it is back."""
 
+import asyncio
+
 import pytest
 from sqlalchemy import func, select
 
 from gateway.errors import ServiceUnavailable
+from gateway.replication import baseline as baselines
 from gateway.replication.baseline import Baseline
 from gateway.replication.records import Baseline as State
 from gateway.replication.records import Kind, Outcome
@@ -58,6 +61,22 @@ async def test_so_many_keys_are_written_down_and_no_more(scene):
         await scene.delete(at(number + 1000))
         await baseline(scene).round()
     assert await tasks(scene) == MOST + 1
+
+
+async def test_what_is_written_while_the_mirror_is_filled_is_bounded_as_well(scene, monkeypatch):
+    for number in range(MOST):
+        await put(scene.primary.inner, at(number), b"before")
+    await scene.journal.set_baseline(TARGET, State.NONE)
+    monkeypatch.setattr(baselines, "BATCH", 1)
+    walk = asyncio.create_task(baseline(scene).round())
+    while await tasks(scene) <= MOST // 2:  # noqa: ASYNC110  only the database knows
+        await asyncio.sleep(0.01)
+    for number in range(MOST + 1):
+        await scene.put(at=at(number + 100))
+    with pytest.raises(ServiceUnavailable):
+        await walk
+    await baseline(scene).round()
+    assert (await replica(scene)).overflowed
 
 
 async def test_it_is_told_and_nothing_is_read_from_the_mirror(scene):
