@@ -183,9 +183,10 @@ class Journal:
         self._begun.discard(op.id)
 
     async def drained(self) -> None:
-        """Wait until all that was settled is written down."""
+        """Wait until all that was settled, or healed, is written down."""
         while self._settling is not None and not self._settling.done():
             await asyncio.wait([self._settling])
+        await self._healed.drained()
 
     async def commit(  # noqa: PLR0913  it is the one point at which all of this is decided
         self,

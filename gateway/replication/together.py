@@ -26,6 +26,11 @@ class Together(Generic[Asked, Done]):
             self._doing = loop.create_task(self._work())
         return await future
 
+    async def drained(self) -> None:
+        """Wait until all that was asked for is done, or has failed."""
+        while self._doing is not None and not self._doing.done():
+            await asyncio.wait([self._doing])
+
     async def _work(self) -> None:
         while self._waiting:
             if self._pause:

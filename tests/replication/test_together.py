@@ -60,3 +60,16 @@ async def test_who_goes_takes_nothing_from_others():
     gone.cancel()
     slow.go_on.set()
     assert [await first, await stays] == ["a done", "c done"]
+
+
+async def test_what_was_asked_for_by_those_who_went_away_is_waited_for():
+    slow = Slow()
+    together = Together(slow)
+    [task] = await asking(together, "a")
+    task.cancel()
+    draining = asyncio.create_task(together.drained())
+    await asyncio.sleep(0)
+    assert not draining.done()
+    slow.go_on.set()
+    await draining
+    assert slow.done == [["a"]]
