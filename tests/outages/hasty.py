@@ -14,7 +14,7 @@ def hurry() -> None:
     breaking.PROBING, breaking.IDLE = 0.1, 0.5
     baseline.AGAIN = measure.EVERY = beacon.EVERY = beacon.SOON = 0.2
     crew.IDLE = 0.1
-    routes.ON_ONE_HOST = {}
+    routes.LEASE_ON_ONE_HOST = 0.8
     routes.Timing = partial(
         Timing,
         lease=0.8,
