@@ -134,7 +134,7 @@ class _Opened:
 
     async def run(self, *, dry: bool) -> _Result:
         """Rebuild it. Raises: S3Error."""
-        if self._fallback is None or self._echo is None:  # comparing has done it
+        if self._fallback is None or self._echo is None:  # comparing does it
             return _Result(Mode.RECONCILE, Mode.RECONCILE, self._counted)
         alone = not shares_fallback(self._config, self._entry)
         rebuild = Rebuild(self._journal, self.beacon, self._echo, self._fallback, alone=alone, dry=dry)

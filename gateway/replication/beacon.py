@@ -83,8 +83,10 @@ class Beacon:
         except S3Error as error:
             log.warning("beacon_failed", route=self._journal.route, error=name_of(error))
 
-    async def compare(self, patience: float | None = None) -> Mode:
+    async def compare(self, patience: float | None = None, *, mend: bool = True) -> Mode:
         """Look at the beacons, have the journal decide whether it can be trusted, and return the mode.
+
+        Without a fallback, what it lacks is mended by walking through the mirrors anew, if it is to be mended.
 
         Raises: ServiceUnavailable, where the database does not answer.
         """
@@ -95,7 +97,7 @@ class Beacon:
         elif self._fallback and not seen:
             leftovers = await self._find_leftovers(self._fallback)
         mode = await self._journal.past.meet(seen, doubt, leftovers)
-        if mode is Mode.RECONCILE and not self._fallback:  # nothing but what the mirrors have is in doubt
+        if mend and mode is Mode.RECONCILE and not self._fallback:  # nothing but what the mirrors have is in doubt
             mode = await self._journal.past.reconciled(seen, 0, "the mirrors are walked through anew")
             log.warning("database_replaced", route=self._journal.route)
         self._tell(mode)

@@ -136,6 +136,14 @@ async def test_in_reconcile_nothing_is_made_current_claimed_or_swept(scene, empt
     assert op
 
 
+async def test_without_a_fallback_whoever_only_asks_has_no_mirror_walked_anew(scene, empty):
+    await beacon_of(scene, fallback=False).round()
+    journal = another(empty, scene)
+    await journal.set_baseline(TARGET, Baseline.COMPLETE)
+    assert await beacon_of(scene, journal, fallback=False).compare(mend=False) is Mode.RECONCILE
+    assert (await journal.replica(TARGET)).baseline is Baseline.COMPLETE
+
+
 async def test_without_a_fallback_the_mirrors_are_walked_anew_and_that_is_all(scene, empty):
     await beacon_of(scene, fallback=False).round()
     journal = another(empty, scene)
