@@ -10,7 +10,7 @@ import click
 
 from gateway.app import open_backends
 from gateway.cli.configured import config_option
-from gateway.cli.ordered import ordered
+from gateway.cli.ordered import ordered, status
 from gateway.cli.route import entry_of, fail, journal_of, opened_state, perform
 from gateway.cli.words import amount, printable
 from gateway.config import Config
@@ -40,6 +40,11 @@ class _Result(NamedTuple):
     counted: Counter[Found]
     lacking: int = 0  # buckets
 
+    @property
+    def status(self) -> int:
+        """What the command exits with."""
+        return SOME_MISSING if self.counted[Found.MISSING] else 0
+
 
 @click.group()
 def command() -> None:
@@ -67,14 +72,13 @@ def rebuild(bucket: str | None, config: Config, *, every: bool, dry_run: bool) -
         entries = [entry_of(config, bucket)]
     if not entries:
         fail("no bucket has a fallback or mirrors")
-    missing = sum(_rebuild(config, entry, dry=dry_run) for entry in entries)
-    raise SystemExit(SOME_MISSING if missing else 0)
+    raise SystemExit(max([_rebuild(config, entry, dry=dry_run) for entry in entries]))
 
 
 def _rebuild(config: Config, entry: str, *, dry: bool) -> int:
-    """Rebuild one entry, say so, and return how many keys are missing."""
+    """Rebuild one entry, say so, and return the exit status."""
     work = _perform(config, entry, dry=dry)
-    result = perform(work if dry else ordered(config, entry, work))
+    result = perform(work if dry else ordered(config, entry, work, lambda done: status(done.status)))
     if result.was is not Mode.RECONCILE:
         click.echo(f"{entry}: {result.was.name}. Nothing has to be rebuilt.")
         return 0
@@ -87,14 +91,14 @@ def _rebuild(config: Config, entry: str, *, dry: bool) -> int:
         click.echo(f"{entry}: nothing was written down; without --dry-run it is")
     else:
         click.echo(f"{entry}: {result.mode.name}. `gateway mirror status {entry}` tells how much is left.")
-    return result.counted[Found.MISSING]
+    return result.status
 
 
 async def _perform(config: Config, entry: str, *, dry: bool) -> _Result:
     async with AsyncExitStack() as opened:
         store = await opened.enter_async_context(opened_state(config))
         rebuilding = await _Opened(config, entry, store).open(opened)
-        was = await rebuilding.beacon.compare()
+        was = await rebuilding.beacon.compare(mend=not dry)
         if was is not Mode.RECONCILE:
             return _Result(was, was, Counter())
         return await rebuilding.run(dry=dry)

@@ -3,7 +3,7 @@
 import os
 import pwd
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -21,8 +21,13 @@ from gateway.server.bind import StartError
 T = TypeVar("T")
 
 
-async def ordered(config: Config, bucket: str, work: Coroutine[Any, Any, T]) -> T:
-    """Do what is ordered, and leave word of it, and of what became of it, for the audit log of a gateway."""
+async def ordered(
+    config: Config, bucket: str, work: Coroutine[Any, Any, T], failed: Callable[[T], str] = lambda _: ""
+) -> T:
+    """Do what is ordered, and leave word of it, and of what became of it, for the audit log of a gateway.
+
+    `failed` says of what it returns why it is no success.
+    """
     context, moment = click.get_current_context(), datetime.now(UTC)
     said = {
         "operation": context.command_path.partition(" ")[2],
@@ -33,13 +38,21 @@ async def ordered(config: Config, bucket: str, work: Coroutine[Any, Any, T]) -> 
     }
     error = ""
     try:
-        return await work
+        result = await work
+        error = failed(result)
     except BaseException as problem:
         error = problem.code if isinstance(problem, S3Error) else type(problem).__name__
         raise
+    else:
+        return result
     finally:
         if config.log.audit:
             await _leave(config, {**said, "error": error, "result": FAILED if error else DONE})
+
+
+def status(code: int) -> str:
+    """Return what the audit log says of the exit status of a command."""
+    return f"status {code}" if code else ""
 
 
 def who() -> str:

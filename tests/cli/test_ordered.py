@@ -99,6 +99,16 @@ def test_orders_that_fail_are_told_too(run, told):
     assert (last["options"], last["error"], last["result"]) == ("--back", "", "done")
 
 
+def test_what_could_be_done_in_part_only_is_told_as_failed(serving, run, told):
+    hidden = serving.folder / "disk" / "photos" / "in"
+    hidden.mkdir()
+    (hidden / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n, and then nothing of a picture")
+    assert run("images", "rebuild", "photos").exit_code == 1
+    (hidden / "broken.png").unlink()
+    [event] = told(1)
+    assert (event["operation"], event["error"], event["result"]) == ("images rebuild", "status 1", "failed")
+
+
 def test_what_only_looks_is_not_told(run, told):
     for each in (
         ("mirror", "status", "media"),

@@ -11,7 +11,7 @@ import click
 from gateway.app import opened_storage
 from gateway.cli.configured import config_option
 from gateway.cli.images.bucket import check_bucket
-from gateway.cli.ordered import ordered
+from gateway.cli.ordered import ordered, status
 from gateway.cli.route import fail, perform
 from gateway.cli.words import amount, printable
 from gateway.config import Config
@@ -54,7 +54,7 @@ def rebuild(  # noqa: PLR0913  click passes each option by its name
     _check_variants(config, bucket, variants)
     wanted = Wanted(bucket, prefix, after, frozenset(variants), force, concurrency)
     work = _rebuild(config, wanted, dry_run=dry_run)
-    raise SystemExit(perform(work if dry_run else ordered(config, bucket, work), INCOMPLETE))
+    raise SystemExit(perform(work if dry_run else ordered(config, bucket, work, status), INCOMPLETE))
 
 
 @click.command()
@@ -71,7 +71,7 @@ def prune(config: Config, bucket: str, *, prefix: str, concurrency: int, dry_run
     check_bucket(config, bucket)
     wanted = Wanted(bucket, prefix, at_once=concurrency)
     work = _prune(config, wanted, dry_run=dry_run)
-    raise SystemExit(perform(work if dry_run else ordered(config, bucket, work), INCOMPLETE))
+    raise SystemExit(perform(work if dry_run else ordered(config, bucket, work, status), INCOMPLETE))
 
 
 class _Progress:
