@@ -57,13 +57,9 @@ class Pipeline:
         call.authorize = partial(self.policy.authorize, call.caller)
         if operation.verb:
             await call.authorize(operation.verb, call.address)
-        if not exchange.payload.at_eof():
-            await _make_room(call)
-        return await operation.run(self.service, call)
-
-
-async def _make_room(call: Call) -> None:
-    """Wait until there is memory for a body, before anything is done that somebody would have to wait with."""
-    size = call.body.size
-    taken = await BUDGET.take(UNSIZED if size is None else min(size, HELD))
-    call.keep_open.callback(BUDGET.give, taken)
+        if exchange.payload.at_eof():
+            return await operation.run(self.service, call)
+        size = call.body.size
+        most = UNSIZED if size is None else min(size, HELD)
+        async with BUDGET.held(most):  # before anything that others would have to wait for, and not while it answers
+            return await operation.run(self.service, call)

@@ -1,6 +1,8 @@
 """Bodies on their way hold no more memory than they may, and those who wait for it are served when there is some."""
 
 import asyncio
+import base64
+import hashlib
 import re
 import tracemalloc
 import urllib.request
@@ -44,6 +46,14 @@ async def upload(site, number, data):
     reader, writer = await site.connect()
     writer.write(site.signed("PUT", f"/open/key-{number}", {"Content-Length": str(len(data))}))
     writer.write(data)
+    return await receive(reader)
+
+
+async def post(site, path, document):
+    reader, writer = await site.connect()
+    md5 = base64.b64encode(hashlib.md5(document).digest()).decode()
+    writer.write(site.signed("POST", path, {"Content-Length": str(len(document)), "Content-MD5": md5}))
+    writer.write(document)
     return await receive(reader)
 
 
@@ -96,6 +106,16 @@ async def test_a_body_for_which_there_is_no_room_for_long_is_told_to_come_back(r
             assert b"<Code>SlowDown</Code>" in refused.body
         assert (await upload(site, 1, b"bytes")).status == 200
     assert REGISTRY.get_sample_value("gateway_limited_total", {"limit": "memory"}) == before + 1
+
+
+async def test_what_a_request_took_is_given_back_before_its_answer_takes_any(room, monkeypatch):
+    monkeypatch.setattr(budget, "PATIENCE", 0.05)
+    monkeypatch.setattr(BUDGET, "limit", 1_000_000)
+    keys = "".join(f"<Object><Key>{number:0500}</Key></Object>" for number in range(1000))
+    async with serving() as site:
+        answered = await post(site, "/open?delete", f"<Delete>{keys}</Delete>".encode())
+        assert (answered.status, answered.body.count(b"<Deleted>")) == (200, 1000)
+        assert BUDGET.limit / 2 < room[0] < BUDGET.limit
 
 
 async def test_who_may_not_write_keeps_no_room(room):
