@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType, TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, TypeAlias
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpProcessingError, HttpResponseParser
@@ -24,9 +24,11 @@ _UNPAUSED: Final = 2**30  # a limit that a decoder never reaches, for what it ha
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _NEVER: Final = float("inf")
 _ENDLESS: Final = 2**65  # the length of a body that ends with its connection: no header can name it
-_BODILESS: Final = frozenset({204, 304})
 _INTERIM: Final = range(100, 200)
+_BODILESS: Final = frozenset({*_INTERIM, 204, 304})
 _BLANK: Final = b"\r\n\r\n"
+
+_Decoder: TypeAlias = tuple[HttpResponseParser, StreamReader]
 
 
 class CutOffError(Exception):
@@ -116,7 +118,7 @@ class Wire(BaseProtocol):
         self._patience = 0.0  # seconds for the answer to begin, and between its pieces
         self._head = b""  # as much of it as came
         self._left = 0  # bytes of the body that are still to come
-        self._chunked: tuple[HttpResponseParser, StreamReader] | None = None  # decodes a body of unknown length
+        self._chunked: _Decoder | None = None  # decodes a body of unknown length
         self._sender: asyncio.Task[None] | None = None
         self._reusable = True
         self._waiter: asyncio.Future[None] | None = None
@@ -275,12 +277,13 @@ class Wire(BaseProtocol):
             stop = end + len(_BLANK)
             try:
                 head = parse(data[start:stop])
-            except ValueError as error:
+                decoder = self._decoder(data[start:stop]) if head.chunked and _has_body(answer, head) else None
+            except (ValueError, HttpProcessingError) as error:
                 self.fail(CutOffError(str(error)))
                 return
             if head.status not in _INTERIM:
                 self._head = b""
-                self._begin(answer, head, data[start:stop])
+                self._begin(answer, head, decoder)
                 if stop < len(data):
                     self.data_received(data[stop:])
                 return
@@ -289,17 +292,17 @@ class Wire(BaseProtocol):
         if len(self._head) > HEAD_LIMIT:
             self.fail(CutOffError("an endless head"))
 
-    def _begin(self, answer: Answer, head: Head, raw: bytes) -> None:
+    def _begin(self, answer: Answer, head: Head, decoder: _Decoder | None) -> None:
         answer.begin(head)
         self._reusable = self._reusable and not head.last
-        if answer.method != "HEAD" and head.status not in _BODILESS:
-            self._chunked = self._decoder(raw) if head.chunked else None
-            self._left = 0 if head.chunked else _ENDLESS if head.length is None else head.length
+        self._chunked = decoder
+        if not decoder and _has_body(answer, head):
+            self._left = _ENDLESS if head.length is None else head.length
         self._wake()
         if not self._left and not self._chunked:
             self._end(None)
 
-    def _decoder(self, head: bytes) -> tuple[HttpResponseParser, StreamReader]:
+    def _decoder(self, head: bytes) -> _Decoder:
         """Return what decodes a body in chunks."""
         parser = HttpResponseParser(
             self,
@@ -365,3 +368,7 @@ class Wire(BaseProtocol):
             self._released(self)
         else:
             self.transport.abort()
+
+
+def _has_body(answer: Answer, head: Head) -> bool:
+    return answer.method != "HEAD" and head.status not in _BODILESS

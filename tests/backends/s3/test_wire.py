@@ -60,6 +60,7 @@ async def test_a_server_is_talked_to_over_tls_if_its_certificate_is_trusted(tmp_
 
 LISTING = b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>"
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(LISTING), LISTING)
+CHUNK = b"%x\r\n%b\r\n0\r\n\r\n" % (len(LISTING), LISTING)
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 REST = (LISTING[4:5], len(LISTING) - 5, LISTING[5:])
 
@@ -106,6 +107,7 @@ async def test_an_answer_is_understood_however_it_is_framed(pieces):
         [CHUNKED.replace(b"Tr", b"Content-Length: 9\r\nTr"), b"%x\r\n%b\r\n0\r\n\r\n" % (len(LISTING), LISTING)],
         [CHUNKED.replace(b"chunked", b"gzip, chunked"), b"%x\r\n%b\r\n0\r\n\r\n" % (len(LISTING), LISTING)],
         [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", LISTING],
+        [CHUNKED.replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Key1: a\r\n\r\n"), CHUNK],
     ],
     ids=[
         "short",
@@ -124,6 +126,7 @@ async def test_an_answer_is_understood_however_it_is_framed(pieces):
         "length and chunks",
         "coded chunks",
         "coded",
+        "refused by the decoder",
     ],
 )
 async def test_what_is_cut_off_or_cannot_be_understood_is_no_answer(pieces):
