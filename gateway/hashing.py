@@ -40,9 +40,13 @@ class Errand(Generic[T]):
             self._waiter = self._loop.create_future()
             if not self._is_done:  # once more, now that there is somebody to tell: the thread looks in turn for whom
                 await self._waiter
-        if self._error is not None:
-            raise self._error
-        return self._result
+        error, self._error = self._error, None
+        if error is None:
+            return self._result
+        try:
+            raise error
+        finally:
+            del error  # else it holds this frame, and this frame it, and both what the errand was about
 
     def run(self) -> None:
         """Make the call, on the thread."""

@@ -91,6 +91,22 @@ async def test_nothing_holds_the_bytes_of_an_errand_that_is_done():
     assert held() is None
 
 
+async def test_nothing_holds_what_an_errand_raised_when_it_was_told():
+    def fail():
+        raise BadDigest
+
+    gc.collect()
+    gc.disable()  # so that nobody finds what only holds itself
+    try:
+        with pytest.raises(BadDigest) as told:
+            await Errand(fail).result()
+        held = weakref.ref(told.value)
+        del told
+        assert held() is None
+    finally:
+        gc.enable()
+
+
 async def test_threads_share_what_is_to_be_done(monkeypatch):
     monkeypatch.setattr(hashing, "_runners", lambda: runners)
     runners = [hashing._Runner(), hashing._Runner(), hashing._Runner()]
