@@ -83,7 +83,7 @@ class Budget:
     def _admit(self) -> None:
         while self._waiting:
             turn, size = next(iter(self._waiting.items()))
-            if self.used + size > self.limit:
+            if self.used and self.used + size > self.limit:  # alone he is let in: the limit may be smaller by now
                 return
             self.used += size
             del self._waiting[turn]

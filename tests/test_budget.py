@@ -104,3 +104,16 @@ async def test_another_limit_lets_those_in_who_wait():
     await turns()
     room.set_limit(20)
     assert await waiting == 5
+
+
+async def test_a_smaller_limit_holds_nobody_who_waited_for_more_than_that():
+    room = Budget(10)
+    taken = await room.take(10)
+    large, small = asyncio.create_task(room.take(8)), asyncio.create_task(room.take(1))
+    await turns()
+    room.set_limit(4)
+    room.give(taken)
+    assert await large == 8
+    assert not small.done()
+    room.give(8)
+    assert await small == 1
