@@ -108,9 +108,13 @@ class Rules:
     # --- retries ---
 
     def again(self, attempts: int, now: float) -> float:
-        """When to try again after so many failures."""
+        """When to try again after so many failures: at any moment of a time that doubles with each.
+
+        Keys that have failed together are not tried together again.
+        https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+        """
         most = min(self.timing.backoff * 2 ** min(attempts, 30), self.timing.backoff_limit)
-        return now + random.uniform(most / 2, most)  # noqa: S311  spreads retries, keeps no secret
+        return now + random.uniform(0.0, most)  # noqa: S311  spreads retries, keeps no secret
 
     def is_hopeless(self, failures: int, failing_since: float, now: float) -> bool:
         """Whether a task is given up, until somebody revives it or writes the key."""

@@ -1,5 +1,6 @@
 import pytest
 
+from gateway.replication import rules
 from tests.replication.scene import Scene
 from tests.state.databases import KINDS, opened
 from tests.state.timed import Timed
@@ -21,3 +22,9 @@ async def timed(tmp_path):
 @pytest.fixture
 async def scene(timed):
     return await Scene(timed).ready()
+
+
+@pytest.fixture
+def longest_waits(monkeypatch):
+    """Whatever failed is tried again at the last moment of those that chance may choose."""
+    monkeypatch.setattr(rules.random, "uniform", lambda _, most: most)

@@ -368,6 +368,7 @@ async def test_a_late_heal_does_not_touch_what_came_up_anew(store):
     assert (await here.look(KEY)).row == newest
 
 
+@pytest.mark.usefixtures("longest_waits")
 async def test_a_refused_heal_is_tried_again_ever_later(store):
     here = await healing(store, KEY)
     waits = []

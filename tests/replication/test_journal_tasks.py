@@ -202,6 +202,7 @@ async def test_a_mirror_that_was_never_heard_of_has_been_given_nothing(here):
     assert await here.replica("new") == Replica(Baseline.NONE, paused=False)
 
 
+@pytest.mark.usefixtures("longest_waits")
 async def test_a_failed_task_is_tried_again_ever_later_even_if_it_is_written(store, here):
     await wrote(here)
     for _ in range(8):
