@@ -64,6 +64,7 @@ class Spool:
         """Forget what was written."""
         if self.size:
             self.size, self.is_whole = 0, False
+            self._waiting, self._waits = [], 0
             await asyncio.to_thread(self._empty)
 
     async def _write(self) -> None:

@@ -68,6 +68,19 @@ async def test_what_was_spooled_can_be_replaced(tmp_path):
         assert spool.size == 4
 
 
+async def test_nothing_is_left_of_what_broke_off_before_it_was_replaced(tmp_path):
+    async def broken():
+        yield b"of the first"
+        raise ConnectionError
+
+    async with spooled(tmp_path, 100) as spool:
+        with pytest.raises(ConnectionError):
+            await spool.take(broken())
+        await spool.clear()
+        await spool.take(chunks(b"the second"))
+        assert spool.path.read_bytes() == b"the second"
+
+
 async def test_nobody_closes_a_file_that_a_thread_still_writes_to(tmp_path):
     """Else the thread of a client that went away would write to whatever is opened next."""
     began, go_on = threading.Event(), threading.Event()
