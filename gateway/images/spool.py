@@ -100,11 +100,22 @@ class Spool:
 @asynccontextmanager
 async def spooled(folder: Path, limit: int) -> AsyncIterator[Spool]:
     """Make a file that is gone when the context is left."""
-    spool = await asyncio.to_thread(Spool, folder / f"spool-{uuid.uuid4().hex}", limit)
+    opening = asyncio.ensure_future(asyncio.to_thread(Spool, folder / f"spool-{uuid.uuid4().hex}", limit))
+    try:
+        spool = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)  # a thread opens it all the same
+        raise
     try:
         yield spool
     finally:
         await asyncio.shield(asyncio.to_thread(spool.close))
+
+
+def _close(opening: asyncio.Future[Spool]) -> None:
+    """Have a file closed that nobody waits for any more, if it could be opened."""
+    if not opening.cancelled() and opening.exception() is None:
+        asyncio.get_running_loop().run_in_executor(None, opening.result().close)
 
 
 async def body_of(path: Path) -> Body:

@@ -81,6 +81,27 @@ async def test_nothing_is_left_of_what_broke_off_before_it_was_replaced(tmp_path
         assert spool.path.read_bytes() == b"the second"
 
 
+async def test_a_file_that_is_opened_for_nobody_any_more_is_closed(tmp_path, monkeypatch):
+    began, go_on, opened = threading.Event(), threading.Event(), []
+
+    def slow(*arguments):
+        began.set()
+        go_on.wait()
+        opened.append(Spool(*arguments))
+        return opened[0]
+
+    monkeypatch.setattr("gateway.images.spool.Spool", slow)
+    entering = asyncio.create_task(spooled(tmp_path, 100).__aenter__())
+    await asyncio.to_thread(began.wait)
+    entering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+    go_on.set()
+    async with asyncio.timeout(10):
+        while not opened or opened[0]._descriptor >= 0 or list(tmp_path.iterdir()):  # noqa: ASYNC110  a thread tells nobody
+            await asyncio.sleep(0.01)
+
+
 async def test_nobody_closes_a_file_that_a_thread_still_writes_to(tmp_path):
     """Else the thread of a client that went away would write to whatever is opened next."""
     began, go_on = threading.Event(), threading.Event()
