@@ -38,6 +38,7 @@ _UNCHANGED = IMAGE_JOBS.c.stamp == bindparam("stamp_then")
 _TAKE = update(IMAGE_JOBS).where(_HERE).values(token=bindparam("new_token"), due=bindparam("until"))
 _TAKEN: Final = ("at_bucket", "at_key", "new_token", "until")
 _DONE = delete(IMAGE_JOBS).where(_MINE, _UNCHANGED)
+_FORGET = delete(IMAGE_JOBS).where(_HERE, IMAGE_JOBS.c.failed)
 _AGAIN = update(IMAGE_JOBS).where(_MINE).values(token=None, due=bindparam("at_once"))
 
 
@@ -91,7 +92,7 @@ class Queue:
         self._covered = scope.covers(IMAGE_JOBS.c.bucket)
         self._first = select(func.min(IMAGE_JOBS.c.due)).where(~IMAGE_JOBS.c.failed, self._covered)
         self._oldest = _oldest(self._covered)
-        self._ended: list[tuple[Intent, bool]] = []
+        self._ended: list[tuple[Intent, bool | None]] = []
         self._done: list[Job] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -112,9 +113,10 @@ class Queue:
         await self._store.run(work)
         return intent
 
-    def end(self, intent: Intent, *, look: bool) -> None:
+    def end(self, intent: Intent, *, look: bool | None) -> None:
         """Tell that a write is over, and whether its key is to be looked at; it neither waits nor fails.
 
+        False says that all is as it should be: nothing of the key has failed any more. None, that it is as before.
         It is written down soon, together with others: until then the intent tells the same, only later.
         """
         self._ended.append((intent, look))
@@ -228,8 +230,11 @@ def _close_all(tx: Transaction, done: Sequence[Job]) -> None:
     tx.connection.execute(_AGAIN, [{**each, "at_once": tx.now} for each in told])
 
 
-def _end(tx: Transaction, ended: Sequence[tuple[Intent, bool]]) -> None:
-    tx.connection.execute(_END, [{"intent": intent.id} for intent, _ in sorted(ended)])
+def _end(tx: Transaction, ended: Sequence[tuple[Intent, bool | None]]) -> None:
+    tx.connection.execute(_END, [{"intent": each} for each in sorted(intent.id for intent, _ in ended)])
+    settled = {(intent.stored, intent.key.encode()) for intent, look in ended if look is False}
+    if settled:
+        tx.connection.execute(_FORGET, [{"at_bucket": stored, "at_key": key} for stored, key in sorted(settled)])
     _add(tx, [(intent.stored, intent.key) for intent, look in ended if look])
 
 

@@ -273,4 +273,4 @@ class _Write:
     def end(self) -> None:
         """Tell that it is over."""
         if self._intent is not None:
-            self._queue.end(self._intent, look=self.is_applied and not self.is_done)
+            self._queue.end(self._intent, look=not self.is_done if self.is_applied else None)

@@ -213,6 +213,32 @@ async def test_variants_that_cannot_be_deleted_are_deleted_when_they_can(sync):
     await sync.until(set())
 
 
+async def given_up(bench, count):
+    """Wait until so many images were given up."""
+    await bench.shown._making.queue.drained()
+    async with asyncio.timeout(PATIENCE_S):
+        while (await bench.shown._making.queue.waiting()).failed != count:  # noqa: ASYNC110  a database tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_what_was_given_up_is_forgotten_when_it_is_deleted(tmp_path):
+    async with bench_of(tmp_path) as bench:
+        await bench.put(b"no image")
+        await given_up(bench, 1)
+        await bench.shown.delete(AT)
+        await given_up(bench, 0)
+
+
+async def test_what_was_given_up_is_forgotten_when_it_is_written_anew(tmp_path):
+    rule = {**RULE, "variants": {"small": {"width": 20, "watermark": {"image": "logo.png"}}}}
+    async with bench_of(tmp_path, rules=[rule], mode="sync") as bench:
+        await bench.put(jpeg())
+        await given_up(bench, 1)  # the watermark is not there
+        await bench.put(png(8, 8), Address("media", "logo.png"))
+        assert (await bench.put(jpeg())).images == "done"
+        await given_up(bench, 0)
+
+
 async def test_a_write_whose_answer_is_lost_is_looked_at_in_the_end(tmp_path):
     async with bench_of(tmp_path) as bench:
         bench.storage.failures["answer", AT.key] = InternalError()

@@ -60,7 +60,7 @@ async def test_a_write_that_was_done_has_its_key_looked_at_once(queue):
 
 
 async def test_a_write_that_was_not_done_leaves_nothing(queue):
-    await ended(queue, look=False)
+    await ended(queue, look=None)
     assert await taken(queue) == []
     assert (await queue.waiting()) == (0, 0, 0, 0, 0)
 
@@ -152,6 +152,22 @@ async def test_what_failed_for_good_is_told_and_tried_when_the_key_is_written(qu
     [again] = await taken(queue)
     await done(queue, again)
     assert await queue.failed(None, 10) == []
+
+
+async def test_what_failed_is_forgotten_when_all_is_as_it_should_be(queue):
+    await queue.add([AT, OTHER])
+    for job in await taken(queue):
+        await queue.fail(job, "broken")
+    await ended(queue, look=None)  # the write was not done
+    assert {failed.at for failed in await queue.failed(None, 10)} == {AT, OTHER}
+    await ended(queue, look=False)
+    assert [failed.at for failed in await queue.failed(None, 10)] == [OTHER]
+
+
+async def test_what_is_still_to_be_done_is_not_forgotten(queue):
+    await queue.add([AT])
+    await ended(queue, look=False)
+    assert (await queue.waiting()).jobs == 1
 
 
 async def test_a_retry_waits_and_counts(queue):

@@ -60,6 +60,6 @@ def _lines(waiting: Waiting, failed: Sequence[Failed]) -> Iterator[str]:
     )
     if failed:
         yield ""
-        yield "The latest that were given up, until they are written anew, or `gateway images rebuild`:"
+        yield "The latest that were given up, until they are written anew:"
         rows = [(f"  {each.at.bucket}/{each.at.key}", each.reason, f"{duration(each.since)} ago") for each in failed]
         yield from table(rows)
