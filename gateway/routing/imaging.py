@@ -215,7 +215,7 @@ class Imaging(Wrapper):
                 result = await self._making.keeper.keep(at)
                 self._making.telling.tell(found[0], at, result)
                 write.is_done = not result.reason
-            except S3Error as error:
+            except (S3Error, OSError) as error:
                 self._making.telling.failed(at, name_of(error), 0)
 
     # --- variants ---
@@ -225,7 +225,7 @@ class Imaging(Wrapper):
         began = time.perf_counter()
         try:
             result = await self._making.keeper.keep(write.at, How(source=source))
-        except S3Error as error:
+        except (S3Error, OSError) as error:  # such as a full disk: the image itself is stored
             self._making.telling.failed(write.at, name_of(error), 0)
             if pictures.fails:
                 raise InternalError from error

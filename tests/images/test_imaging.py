@@ -204,6 +204,16 @@ async def test_a_variant_that_cannot_be_stored_fails_the_write_where_that_is_wan
         assert (await bench.put(jpeg())).images == "done"
 
 
+async def test_what_is_stored_already_is_acknowledged_though_the_disk_for_its_variants_fails(sync):
+    info = await sync.put(jpeg(), Address("media", "elsewhere.jpg"))
+    folder = sync.shown._making.workers.folder
+    folder.rmdir()
+    copied = await sync.shown.copy(Address("media", "elsewhere.jpg"), AT, WriteOptions(), info.etag)
+    assert copied.images == "partial"
+    folder.mkdir()
+    await sync.until(BOTH | {"elsewhere.jpg"})
+
+
 async def test_variants_that_cannot_be_deleted_are_deleted_when_they_can(sync):
     await sync.put(jpeg())
     sync.storage.failures["head", SMALL.key] = ServiceUnavailable()
