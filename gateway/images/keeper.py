@@ -34,7 +34,6 @@ ENCODED: Final = "encoded"  # with Content-Encoding: the bytes are not those of 
 DERIVED: Final = "derived"  # the source is a variant itself
 OCCUPIED: Final = "occupied"  # where a variant would go is an object of somebody else
 
-
 _NOTHING_THERE: Final = Conditions(if_none_match=("*",))
 _LIMITS: Final = Limits()
 _PROBE: Final = Variant("probe", 1)  # the least that shows that an image can be decoded
@@ -115,6 +114,7 @@ class Result:
 class How(NamedTuple):
     """What is wanted of the keeper besides."""
 
+    make: bool = True  # else what is there is kept in step, and what is missing is left to others
     force: bool = False  # makes all anew
     only: Collection[str] = ()  # variants; all without one
     source: Source | None = None  # the bytes of the image, if they are at hand
@@ -227,7 +227,7 @@ class Keeper:
         result.kept = sum(key not in todo for key in ours)
         result.occupied = sum(info is not None and key not in ours for key, info in seen.found.items())
         await self._label(seen, [key for key in ours if key not in todo])
-        if todo:
+        if todo and how.make:
             how.most(len(todo))
             await self._derive(seen, todo, how, result)
         return result

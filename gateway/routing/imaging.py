@@ -36,6 +36,7 @@ from gateway.storage import (
 )
 
 PENDING: Final = "pending"
+_IN_STEP: Final = How(make=False)
 Found = tuple[Pictures, Rule]
 
 
@@ -212,9 +213,9 @@ class Imaging(Wrapper):
             await work()
             write.is_applied = True
             try:
-                result = await self._making.keeper.keep(at)
+                result = await self._making.keeper.keep(at, _IN_STEP)
                 self._making.telling.tell(found[0], at, result)
-                write.is_done = not result.reason
+                write.is_done = not result.reason and result.kept + result.occupied == result.wanted
             except (S3Error, OSError) as error:
                 self._making.telling.failed(at, name_of(error), 0)
 

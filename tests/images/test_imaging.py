@@ -323,6 +323,18 @@ async def test_variants_may_be_read_by_whom_the_original_may(sync):
     assert (await sync.storage.head(SMALL)).labels == {"acl": "private"}
 
 
+async def test_who_changes_an_acl_does_not_wait_for_variants(tmp_path):
+    async with bench_of(tmp_path) as bench:
+        await bench.storage.put(AT, Body(chunks(jpeg()), len(jpeg())), WriteOptions())
+        workers = bench.shown._making.workers
+        idle = await workers._idle.get()  # there is no other one
+        await asyncio.wait_for(bench.shown.annotate(AT, {"acl": "public-read"}), PATIENCE_S)
+        assert await bench.keys() == {AT.key}
+        workers._idle.put_nowait(idle)
+        await bench.until(BOTH)
+        assert (await bench.storage.head(SMALL)).labels == {"acl": "public-read"}
+
+
 async def test_variants_tell_what_was_to_be_extracted(tmp_path):
     rule = {**RULE, "extract": ["width", "height", "format"]}
     async with bench_of(tmp_path, rules=[rule], mode="sync") as bench:
