@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from gateway.conditions import Conditions
-from gateway.errors import ConditionalRequestConflict, NoSuchKey, NotImplementedByGateway, PreconditionFailed, S3Error
-from gateway.images.keeper import How, Keeper, Pictures
+from gateway.errors import NoSuchKey, S3Error
+from gateway.images.keeper import MOVED, How, Keeper, Pictures, delete_exactly
 from gateway.images.marks import source_of
 from gateway.images.rules import derived, first
 from gateway.replication.outcome import name_of
@@ -15,7 +14,6 @@ from gateway.storage import Address, Backend, ListQuery, ObjectInfo
 
 Tell = Callable[[Sequence["Step"]], None]
 _PAGE: Final = 1000
-_MOVED: Final = (PreconditionFailed, ConditionalRequestConflict, NoSuchKey)
 
 
 class TooManyError(Exception):
@@ -121,8 +119,8 @@ class Prune:
             return Step(at.key)
         if self._remove:
             try:
-                await self._delete(at, info)
-            except _MOVED:  # it is another one by now
+                await delete_exactly(self._storage, at, info)
+            except MOVED:
                 return Step(at.key)
         return Step(at.key, 1)
 
@@ -137,12 +135,6 @@ class Prune:
             return await self._storage.head(at)
         except NoSuchKey:
             return None
-
-    async def _delete(self, at: Address, info: ObjectInfo) -> None:
-        try:
-            await self._storage.delete(at, Conditions(if_match=(info.etag,)))
-        except NotImplementedByGateway:
-            await self._storage.delete(at)
 
 
 async def listed(storage: Backend, wanted: Wanted, prefixes: Sequence[str]) -> AsyncIterator[ObjectInfo]:

@@ -29,9 +29,10 @@ from gateway.storage import Address, Backend, ObjectInfo, ReadOptions, WriteOpti
 
 ROUNDS: Final = 5  # how often an image is looked at anew that changes all the time
 AT_ONCE: Final = 4  # variants that are written at the same time
-_MOVED: Final = (PreconditionFailed, ConditionalRequestConflict, NoSuchKey)
+MOVED: Final = (PreconditionFailed, ConditionalRequestConflict, NoSuchKey)  # it is another one by now, or none
 ENCODED: Final = "encoded"  # with Content-Encoding: the bytes are not those of the image
 DERIVED: Final = "derived"  # the source is a variant itself
+MEANT: Final = frozenset({DERIVED, ENCODED})  # whoever wrote it wanted no variants
 OCCUPIED: Final = "occupied"  # where a variant would go is an object of somebody else
 
 _NOTHING_THERE: Final = Conditions(if_none_match=("*",))
@@ -157,7 +158,7 @@ class Keeper:
                 return Result()
             try:
                 result = await self._bring(seen, how)
-            except (MovedError, *_MOVED):
+            except (MovedError, *MOVED):
                 continue
             now = await self._head(at)
             if _is_same(now, seen.source):

@@ -7,7 +7,7 @@ from typing import Any, Final
 import structlog
 
 from gateway import metrics
-from gateway.images.keeper import DERIVED, ENCODED, Pictures, Result
+from gateway.images.keeper import MEANT, Pictures, Result
 from gateway.images.spec import Reason
 from gateway.storage import Address
 
@@ -65,7 +65,7 @@ class Telling:
             told = {"bucket": at.bucket, "key": at.key, "etag": result.etag, **result.told, "variants": result.keys}
             log.info("image_made", **told, seconds=round(seconds, 3))
             self._hook("image_made", told)
-        if result.reason and result.unfit not in {DERIVED, ENCODED}:
+        if result.reason and result.unfit not in MEANT:
             failures = {name: reason.value for name, reason in result.failures.items()}
             told = {"bucket": at.bucket, "key": at.key, "etag": result.etag}
             told |= {"reason": result.reason, "variants": failures}

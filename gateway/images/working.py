@@ -10,7 +10,7 @@ import structlog
 
 from gateway import metrics
 from gateway.errors import NoSuchBucket, S3Error, ServiceUnavailable
-from gateway.images.keeper import DERIVED, ENCODED, Find, Keeper, Result
+from gateway.images.keeper import MEANT, Find, Keeper, Result
 from gateway.images.queue import LEASE, Job, Queue
 from gateway.images.telling import Telling
 from gateway.replication.outcome import name_of
@@ -20,7 +20,6 @@ HOUSEKEEPING: Final = 5.0
 TRIES: Final = 4  # of what may have been the machine's fault, such as an image that took too long
 FIRST_PAUSE: Final = 1.0  # seconds, twice as long each time
 LONGEST_PAUSE: Final = 300.0
-MEANT: Final = frozenset({DERIVED, ENCODED})  # whoever wrote it wanted no variants
 
 log = structlog.get_logger()
 
