@@ -63,7 +63,7 @@ class Telling:
     def _log(self, at: Address, result: Result, seconds: float) -> None:
         if result.made:
             told = {"bucket": at.bucket, "key": at.key, "etag": result.etag, **result.told, "variants": result.keys}
-            log.info("image_made", **told, seconds=round(seconds, 3))
+            log.info("image_made", **told, seconds=round(seconds, 6))
             self._hook("image_made", told)
         if result.reason and result.unfit not in MEANT:
             failures = {name: reason.value for name, reason in result.failures.items()}

@@ -7,7 +7,9 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from gateway.errors import ServiceUnavailable, SlowDown
+from gateway.images.keeper import Pictures, Result
 from gateway.images.spec import Reason, Unfit
+from gateway.images.telling import Telling
 from gateway.images.working import keep_house
 from gateway.storage import Address
 from tests.images import makers
@@ -118,6 +120,13 @@ async def test_what_was_made_is_told_with_all_that_is_known_of_it(tmp_path):
         }
         sizes = [(await bench.storage.head(Address("media", key))).size for key in BOTH - {AT.key}]
         assert (made.more, timed.more, saved.more) == (2, 1, 2 * len(data) - sum(sizes))
+
+
+def test_how_long_it_took_is_told_to_the_microsecond_as_of_requests():
+    pictures = Pictures("media", ())
+    with capture_logs() as logs:
+        Telling().tell(pictures, AT, Result(keys={"small": SMALL.key}), 0.21340512)
+    assert lines(logs, "image_made")[0]["seconds"] == 0.213405
 
 
 async def test_where_a_picture_was_taken_is_told_only_if_it_is_named(tmp_path):
