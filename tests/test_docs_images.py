@@ -8,7 +8,8 @@ from prometheus_client import Counter
 
 from gateway import metrics
 from gateway.cli.images import command as images
-from gateway.images.spec import PRESETS, Reason
+from gateway.images.keeper import MEANT
+from gateway.images.spec import PRESETS, Reason, Unfit
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "images.md").read_text()
@@ -23,8 +24,15 @@ def test_every_metric_is_described():
             assert f"`{told}`" in PAGE, told
 
 
-def test_every_reason_is_described():
-    assert [reason for reason in Reason if f"`{reason.value}`" not in PAGE] == []
+def test_every_reason_is_described_once():
+    section = PAGE.partition("## What is not transformed")[2].partition("\n\nWith")[0]
+    told = [name for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(told) == sorted([*Reason, *MEANT])
+
+
+def test_every_reason_that_is_tried_again_is_described():
+    told = re.search(r"What the machine may be at fault\s+for \((.*?)\)", PAGE)
+    assert set(re.findall(r"`(\w+)`", told[1])) == {reason for reason in Reason if Unfit(reason).passing}
 
 
 def test_every_event_is_described():

@@ -10,7 +10,7 @@ from gateway.cli.images.work import prune, rebuild
 def command() -> None:
     """Look at variants of images, make those that are missing, remove those of no image.
 
-    All of it works by the database of the configuration and its backends, whether or not a gateway is running.
+    `status` asks the database, the others work on the backends, whether or not a gateway is running.
     """
 
 
