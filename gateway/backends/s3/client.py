@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import quote
 
 from gateway import sigv4
-from gateway.backends.s3.credentials import Frozen, Keychain
+from gateway.backends.s3.credentials import Frozen, keychain_of
 from gateway.backends.s3.documents import Document, parsed, text
 from gateway.backends.s3.endpoint import Endpoint
 from gateway.backends.s3.errors import FAILURES, Broken, Refusal, Unreached, refused, unanswered
@@ -67,7 +67,7 @@ class Client:
 
     def __init__(self, name: str, endpoint: Endpoint, settings: Settings, region: str) -> None:
         self._name, self._endpoint, self._region = name, endpoint, region
-        self._keychain = Keychain(name, settings)
+        self._keychain = keychain_of(name, settings)
         self._pool = Pool(settings, endpoint.scheme)
         self._seen: dict[str, float] = {}
         self._usual, self._patient = settings.answer_timeout, max(LONG, settings.answer_timeout)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -162,3 +163,15 @@ async def test_who_gives_credentials_may_be_gone(account, monkeypatch):
             await storage.list_buckets()
     assert logs[0]["setting"] == "role"
     assert "another-secret" not in repr(logs)
+
+
+def test_keys_that_are_given_load_no_sdk():
+    code = """
+import sys
+from gateway.backends import registry
+from gateway.backends.s3.credentials import keychain_of
+from gateway.backends.s3.settings import Settings
+keychain_of("cloud", Settings(access_key="KEY", secret_key="secret"))
+print([name for name in ("aiobotocore", "botocore") if name in sys.modules])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
