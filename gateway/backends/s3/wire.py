@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType, TracebackType
-from typing import Final, Protocol, Self, TypeAlias
+from typing import Final, Protocol, Self
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpProcessingError, HttpResponseParser
@@ -24,11 +24,10 @@ _UNPAUSED: Final = 2**30  # a limit that a decoder never reaches, for what it ha
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _NEVER: Final = float("inf")
 _ENDLESS: Final = 2**65  # the length of a body that ends with its connection: no header can name it
+_BODILESS: Final = frozenset({204, 304})
 _INTERIM: Final = range(100, 200)
-_BODILESS: Final = frozenset({*_INTERIM, 204, 304})
 _BLANK: Final = b"\r\n\r\n"
-
-_Decoder: TypeAlias = tuple[HttpResponseParser, StreamReader]
+_CHUNKED: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class CutOffError(Exception):
@@ -118,7 +117,7 @@ class Wire(BaseProtocol):
         self._patience = 0.0  # seconds for the answer to begin, and between its pieces
         self._head = b""  # as much of it as came
         self._left = 0  # bytes of the body that are still to come
-        self._chunked: _Decoder | None = None  # decodes a body of unknown length
+        self._chunked: tuple[HttpResponseParser, StreamReader] | None = None  # decodes a body of unknown length
         self._sender: asyncio.Task[None] | None = None
         self._reusable = True
         self._waiter: asyncio.Future[None] | None = None
@@ -277,13 +276,12 @@ class Wire(BaseProtocol):
             stop = end + len(_BLANK)
             try:
                 head = parse(data[start:stop])
-                decoder = self._decoder(data[start:stop]) if head.chunked and _has_body(answer, head) else None
-            except (ValueError, HttpProcessingError) as error:
+            except ValueError as error:
                 self.fail(CutOffError(str(error)))
                 return
             if head.status not in _INTERIM:
                 self._head = b""
-                self._begin(answer, head, decoder)
+                self._begin(answer, head)
                 if stop < len(data):
                     self.data_received(data[stop:])
                 return
@@ -292,18 +290,18 @@ class Wire(BaseProtocol):
         if len(self._head) > HEAD_LIMIT:
             self.fail(CutOffError("an endless head"))
 
-    def _begin(self, answer: Answer, head: Head, decoder: _Decoder | None) -> None:
+    def _begin(self, answer: Answer, head: Head) -> None:
         answer.begin(head)
         self._reusable = self._reusable and not head.last
-        self._chunked = decoder
-        if not decoder and _has_body(answer, head):
-            self._left = _ENDLESS if head.length is None else head.length
+        if answer.method != "HEAD" and head.status not in _BODILESS:
+            self._chunked = self._decoder() if head.chunked else None
+            self._left = 0 if head.chunked else _ENDLESS if head.length is None else head.length
         self._wake()
         if not self._left and not self._chunked:
             self._end(None)
 
-    def _decoder(self, head: bytes) -> _Decoder:
-        """Return what decodes a body in chunks."""
+    def _decoder(self) -> tuple[HttpResponseParser, StreamReader]:
+        """Return what decodes a body in chunks, and knows nothing else of its answer that it could object to."""
         parser = HttpResponseParser(
             self,
             self._loop,
@@ -314,7 +312,7 @@ class Wire(BaseProtocol):
             payload_exception=CutOffError,
             auto_decompress=False,
         )
-        [(_, payload)], _, _ = parser.feed_data(head)
+        [(_, payload)], _, _ = parser.feed_data(_CHUNKED)
         return parser, payload
 
     def _pass(self, data: bytes) -> None:
@@ -368,7 +366,3 @@ class Wire(BaseProtocol):
             self._released(self)
         else:
             self.transport.abort()
-
-
-def _has_body(answer: Answer, head: Head) -> bool:
-    return answer.method != "HEAD" and head.status not in _BODILESS
