@@ -91,6 +91,11 @@ def _r2(folder: Path, servers: ExitStack) -> _Opened:
     return {**account, "endpoint": url, "dialect": "r2", "region": "us-east-1"}, stored
 
 
+def _generic(folder: Path, servers: ExitStack) -> _Opened:
+    account, stored = _gateway(folder, servers)
+    return {**account, "dialect": "generic"}, stored
+
+
 def _gcs(_: Path, servers: ExitStack) -> _Opened:
     url = _announced("tests.doubles.gcs", servers=servers)
     api = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -110,7 +115,15 @@ def _gcs(_: Path, servers: ExitStack) -> _Opened:
 
 
 KINDS: Mapping[str, Callable[[Path, ExitStack], _Opened]] = MappingProxyType(
-    {"local": _local, "memory": _memory, "s3-moto": _moto, "s3-gateway": _gateway, "s3-r2": _r2, "gcs": _gcs}
+    {
+        "local": _local,
+        "memory": _memory,
+        "s3-moto": _moto,
+        "s3-gateway": _gateway,
+        "s3-r2": _r2,
+        "generic": _generic,
+        "gcs": _gcs,
+    }
 )
 
 
