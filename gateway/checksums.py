@@ -38,6 +38,21 @@ class Crc:
         return self._value.to_bytes(self._width, "big")
 
 
+class XxHash:
+    """A running xxHash with the face of hashlib; its digest is big-endian, as S3 writes it."""
+
+    def __init__(self, running: crt.XXHash) -> None:
+        self._running = running
+
+    def update(self, data: bytes, /) -> None:
+        """Go on over `data`."""
+        self._running.update(data)
+
+    def digest(self) -> bytes:
+        """Return the hash of all bytes so far."""
+        return bytes(self._running.finalize())
+
+
 @dataclass(frozen=True, slots=True)
 class Algorithm:
     """One of S3's checksum algorithms: `combine` tells the CRC of two pieces from theirs, where that can be."""
@@ -61,7 +76,7 @@ class Algorithm:
 
 _md5: Final = partial(hashlib.md5, usedforsecurity=False)
 _sha1: Final = partial(hashlib.sha1, usedforsecurity=False)
-MD5: Final = "MD5"
+MD5: Final = "MD5"  # of which ETags are made, too
 DEFAULT: Final = "CRC64NVME"  # what S3 stores for an object whose sender names none
 ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
     {
@@ -72,6 +87,11 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
             Algorithm("CRC64NVME", 8, lambda: Crc(crt.crc64nvme, 8), crt.combine_crc64nvme, composite=False),
             Algorithm("SHA1", 20, _sha1),
             Algorithm("SHA256", 32, hashlib.sha256),
+            Algorithm("SHA512", 64, hashlib.sha512),
+            Algorithm(MD5, 16, _md5),
+            Algorithm("XXHASH64", 8, lambda: XxHash(crt.XXHash.new_xxhash64())),
+            Algorithm("XXHASH3", 8, lambda: XxHash(crt.XXHash.new_xxhash3_64())),
+            Algorithm("XXHASH128", 16, lambda: XxHash(crt.XXHash.new_xxhash3_128())),
         )
     },
 )
@@ -114,13 +134,13 @@ class Digest:
 
     @property
     def algorithms(self) -> Sequence[str]:
-        """The algorithms asked for, MD5 among them."""
+        """The algorithms asked for, that of the ETag among them."""
         return tuple(self._hashes)
 
     def want(self, algorithm: str) -> None:
         """Ask for an algorithm, before the first byte."""
         if algorithm not in self._hashes:
-            self._hashes[algorithm] = _md5() if algorithm == MD5 else ALGORITHMS[algorithm].new()
+            self._hashes[algorithm] = ALGORITHMS[algorithm].new()
 
     def update(self, data: bytes) -> None:
         """Go on over `data`, in the calling thread."""
@@ -138,12 +158,11 @@ class Digest:
 
 def decode(algorithm: str, value: str) -> bytes | None:
     """Return the digest that base64 `value` stands for, or None if it is not one of this algorithm."""
-    width = 16 if algorithm == MD5 else ALGORITHMS[algorithm].width
     try:
         digest = b64decode(value, validate=True)
     except (Base64Error, ValueError):
         return None
-    return digest if len(digest) == width else None
+    return digest if len(digest) == ALGORITHMS[algorithm].width else None
 
 
 def composite(checksums: Sequence[Checksum]) -> Checksum:

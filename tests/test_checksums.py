@@ -41,10 +41,18 @@ def checksum(algorithm, data):
         ("CRC32", "cbf43926"),
         ("CRC32C", "e3069283"),
         ("CRC64NVME", "ae8b14860a799888"),
-        # computed by sha1sum, sha256sum and md5sum
+        # computed by sha1sum, sha256sum, sha512sum, md5sum and xxhsum
         ("SHA1", "f7c3bc1d808e04732adf679965ccc34ca7ae3441"),
         ("SHA256", "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"),
+        (
+            "SHA512",
+            "d9e6762dd1c8eaf6d61b3c6192fc408d4d6d5f1176d0c29169bc24e71c3f274a"
+            "d27fcd5811b313d681f7e55ec02d73d499c95455b6b5bb503acf574fba8ffe85",
+        ),
         (MD5, "25f9e794323b453885f5181f1b624d0b"),
+        ("XXHASH64", "8cb841db40e6ae83"),
+        ("XXHASH3", "72dcb18b67a17dff"),
+        ("XXHASH128", "33119477ede5dcd5e9716427681d5860"),
     ],
 )
 def test_published_check_values_are_met(algorithm, expected):
@@ -90,7 +98,7 @@ def test_a_checksum_of_nothing_has_its_full_width(algorithm, width):
 @given(SPLIT)
 def test_pieces_do_not_matter(pieces):
     whole = b"".join(pieces)
-    for algorithm in (*ALGORITHMS, MD5):
+    for algorithm in ALGORITHMS:
         assert digest_of(algorithm, *pieces) == digest_of(algorithm, whole)
     assert digest_of("CRC32", whole) == zlib.crc32(whole).to_bytes(4, "big")
 
@@ -110,8 +118,8 @@ def test_large_parts_are_combined_as_well(algorithm):
     assert combine(parts) == checksum(algorithm, first + second)
 
 
-@pytest.mark.parametrize("algorithm", ["SHA1", "SHA256"])
-def test_the_sha_of_a_whole_cannot_be_told_from_its_parts(algorithm):
+@pytest.mark.parametrize("algorithm", ["SHA1", "SHA256", "SHA512", MD5, "XXHASH3"])
+def test_the_hash_of_a_whole_cannot_be_told_from_its_parts(algorithm):
     with pytest.raises(ValueError, match=algorithm):
         combine([(checksum(algorithm, b"part"), 4)])
 
@@ -149,6 +157,11 @@ def test_names_of_headers_and_elements_are_those_of_s3():
         "x-amz-checksum-crc64nvme",
         "x-amz-checksum-sha1",
         "x-amz-checksum-sha256",
+        "x-amz-checksum-sha512",
+        "x-amz-checksum-md5",
+        "x-amz-checksum-xxhash64",
+        "x-amz-checksum-xxhash3",
+        "x-amz-checksum-xxhash128",
     ]
     assert [a.element for a in ALGORITHMS.values()][2:4] == ["ChecksumCRC64NVME", "ChecksumSHA1"]
     assert Checksum("SHA1", "").header == "x-amz-checksum-sha1"

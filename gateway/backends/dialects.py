@@ -41,6 +41,8 @@ class Dialect:
     largest_put: int = LARGEST_PUT
 
 
+# Those that S3 had before 2026; other servers know no others yet.
+_OLDER: Final = frozenset({"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"})
 COPY_PIN: Final = "x-amz-copy-source-if-match"  # S3's own
 _BOTH: Final = frozenset({"if-match", "if-none-match"})
 
@@ -91,7 +93,7 @@ R2: Final = Dialect(
 # The files are those of github.com/minio/minio at 7aac2a2c, of 2026-02, the last state of its community edition.
 MINIO: Final = Dialect(
     name="minio",
-    checksums=frozenset(ALGORITHMS),  # internal/hash/checksum.go: BaseChecksumTypes
+    checksums=_OLDER,  # internal/hash/checksum.go: BaseChecksumTypes
     trailers=True,  # internal/hash/checksum.go: ChecksumTrailing
     # cmd/object-handlers-common.go: checkPreconditionsPUT, called under the lock of the object, at completion too. Two
     # ETags are compared as one text, so that If-None-Match with a list would always hold. Before 2025-09 (07c3a429b)

@@ -100,7 +100,7 @@ def test_a_value_of_another_length_can_only_be_a_mismatch(value):
         verify_body(put({"x-amz-checksum-crc32": value}))
 
 
-@pytest.mark.parametrize("name", ["sha512", "md5", "xxhash64", "xxhash3", "xxhash128", "crc33"])
+@pytest.mark.parametrize("name", ["sha3", "xxhash32", "crc33"])
 def test_an_algorithm_that_is_not_served_is_refused_and_not_ignored(name):
     with pytest.raises(InvalidRequest, match="algorithm type you specified"):
         verify_body(put({f"x-amz-checksum-{name}": "AAAA"}))

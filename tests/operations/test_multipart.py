@@ -105,7 +105,7 @@ async def test_checksums_of_uploads_have_a_type(service, algorithm, kind, told):
         ("CRC64NVME", "COMPOSITE", "The COMPOSITE checksum type cannot be used with the crc64nvme checksum algorithm"),
         ("CRC32", "HALF_OBJECT", "Value for x-amz-checksum-type header is invalid"),
         ("", "COMPOSITE", "x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header"),
-        ("SHA512", "", "Checksum algorithm provided is unsupported"),
+        ("SHA3", "", "Checksum algorithm provided is unsupported"),
     ],
 )
 async def test_checksums_that_no_upload_can_have_are_refused(service, algorithm, kind, message):
