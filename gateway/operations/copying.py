@@ -41,6 +41,7 @@ RANGE: Final = "x-amz-copy-source-range"
 SOURCE_OWNER: Final = "x-amz-source-expected-bucket-owner"
 ATTEMPTS: Final = 5  # how often a source is looked at anew that changes just before it is copied
 _COPY, _REPLACE = "COPY", "REPLACE"
+_BROKEN_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 _RANGE: Final = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
 _T = TypeVar("_T")
 _ONTO_ITSELF: Final = (
@@ -106,11 +107,9 @@ def _source(call: Call) -> Address:
     """
     value = call.headers[SOURCE]
     path, _, version = value.partition("?versionId=")
-    try:
-        decoded = unquote_plus(path, errors="strict")
-        decoded.encode()
-    except UnicodeError:
-        raise InvalidArgument("Invalid copy source encoding", ArgumentName=SOURCE, ArgumentValue=value) from None
+    decoded = _decoded(path)
+    if decoded is None:
+        raise InvalidArgument("Invalid copy source encoding", ArgumentName=SOURCE, ArgumentValue=value)
     bucket, _, key = decoded.removeprefix("/").partition("/")
     if not bucket or not key:
         raise InvalidArgument(
@@ -121,6 +120,16 @@ def _source(call: Call) -> Address:
     if len(key.encode()) > KEY_LIMIT:
         raise InvalidArgument("Invalid copy source object key", ArgumentName=SOURCE, ArgumentValue=value)
     return Address(bucket, key, None if version in {"", "null"} else version)
+
+
+def _decoded(path: str) -> str | None:
+    """Return what a path says without its escapes, or None where one of them is broken, or they make no text."""
+    try:
+        decoded = unquote_plus(path, errors="strict")
+        decoded.encode()
+    except UnicodeError:
+        return None
+    return None if _BROKEN_ESCAPE.search(path) else decoded
 
 
 def _directive(call: Call, what: str) -> str:

@@ -165,8 +165,9 @@ async def test_a_source_must_name_bucket_and_key(service, written):
 
 
 async def test_a_source_that_no_key_can_be_is_refused(service):
-    with pytest.raises(InvalidArgument, match="Invalid copy source encoding"):
-        await copy(service, "bucket/%FF")
+    for broken in ("bucket/%FF", "bucket/%ZZ", "bucket/100%", "bucket/%A/b"):
+        with pytest.raises(InvalidArgument, match="Invalid copy source encoding"):
+            await copy(service, broken)
     with pytest.raises(InvalidArgument, match="Invalid copy source object key"):
         await copy(service, f"bucket/{'x' * 1025}")
 
