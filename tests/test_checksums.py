@@ -19,6 +19,10 @@ from gateway.checksums import (
 )
 
 WITH_COMBINE = [name for name, algorithm in ALGORITHMS.items() if algorithm.combine]
+SHA512_CHECK = (
+    "d9e6762dd1c8eaf6d61b3c6192fc408d4d6d5f1176d0c29169bc24e71c3f274a"
+    "d27fcd5811b313d681f7e55ec02d73d499c95455b6b5bb503acf574fba8ffe85"
+)
 SPLIT = st.lists(st.binary(max_size=300), min_size=1, max_size=6)
 
 
@@ -44,11 +48,7 @@ def checksum(algorithm, data):
         # computed by sha1sum, sha256sum, sha512sum, md5sum and xxhsum
         ("SHA1", "f7c3bc1d808e04732adf679965ccc34ca7ae3441"),
         ("SHA256", "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"),
-        (
-            "SHA512",
-            "d9e6762dd1c8eaf6d61b3c6192fc408d4d6d5f1176d0c29169bc24e71c3f274a"
-            "d27fcd5811b313d681f7e55ec02d73d499c95455b6b5bb503acf574fba8ffe85",
-        ),
+        ("SHA512", SHA512_CHECK),
         (MD5, "25f9e794323b453885f5181f1b624d0b"),
         ("XXHASH64", "8cb841db40e6ae83"),
         ("XXHASH3", "72dcb18b67a17dff"),
