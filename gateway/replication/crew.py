@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import structlog
 
@@ -10,25 +10,28 @@ from gateway.replication.outcome import name_of
 from gateway.replication.records import Claim
 from gateway.replication.window import Window
 
+Done = TypeVar("Done")
 log = structlog.get_logger()
 IDLE: Final = 0.5  # seconds after which it is looked again for work, or tried again where a storage does not answer
 
 
-class Crew:
-    """Works on claims for ever: `take` is asked for so many at most, and `work` does what there is to be done.
+class Crew(Generic[Done]):
+    """Works on claims for ever: `take` is asked for so many at most, `work` does one, and `tell` says what was done.
 
     It is asked when at least half of the window is free, so that few transactions take many. A key that takes long
-    keeps no other one waiting.
+    keeps no other one waiting, nor does one of which the storage has heard all, and the database not yet.
     """
 
     def __init__(
         self,
         window: Window,
         take: Callable[[int], Awaitable[Sequence[Claim]]],
-        work: Callable[[Claim], Awaitable[object]],
+        work: Callable[[Claim], Awaitable[Done]],
+        tell: Callable[[Claim, Done], Awaitable[object]],
     ) -> None:
-        self._window, self._take, self._work = window, take, work
-        self._working: set[asyncio.Future[object]] = set()
+        self._window, self._take, self._work, self._tell = window, take, work, tell
+        self._held: set[asyncio.Task[None]] = set()  # claims, from taking them to having told of them
+        self._told = 0  # of these, those that are done and being told of
         self._room = asyncio.Event()
 
     async def run(self) -> None:
@@ -43,14 +46,16 @@ class Crew:
                     self._room.clear()
                     await self._room.wait()
         finally:
-            working = tuple(self._working)
-            for task in working:
+            held = tuple(self._held)
+            for task in held:
                 task.cancel()
-            await asyncio.gather(*working, return_exceptions=True)
+            await asyncio.gather(*held, return_exceptions=True)
 
     @property
     def _free(self) -> int:
-        return self._window.size - len(self._working)
+        """How many more may be taken. For a database that is slow no more wait than may be worked on."""
+        at_work, size = len(self._held) - self._told, self._window.size
+        return min(size - at_work, 2 * size - len(self._held))
 
     @property
     def _has_room(self) -> bool:
@@ -58,13 +63,25 @@ class Crew:
 
     def _begin(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
-            task = asyncio.ensure_future(self._work(claim))
-            self._working.add(task)
+            task = asyncio.create_task(self._see_to(claim))
+            self._held.add(task)
             task.add_done_callback(self._ended)
 
-    def _ended(self, task: "asyncio.Future[object]") -> None:
-        self._working.discard(task)
+    async def _see_to(self, claim: Claim) -> None:
+        done = await self._work(claim)
+        self._told += 1
+        self._make_room()
+        try:
+            await self._tell(claim, done)
+        finally:
+            self._told -= 1
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._held.discard(task)
         if not task.cancelled() and (error := task.exception()):  # its claim is taken over when the lease is over
             log.error("key_left", error=name_of(error))
+        self._make_room()
+
+    def _make_room(self) -> None:
         if self._has_room:
             self._room.set()

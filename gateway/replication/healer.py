@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -24,6 +24,13 @@ BUCKETS: Final = 32  # at once
 AGAIN: Final = 5.0  # times Timing.backoff, until a bucket is tried again
 
 
+class Tried(NamedTuple):
+    """How a turn at a key ended."""
+
+    outcome: Outcome
+    failure: str = ""
+
+
 class Healer:
     """Heals keys, a few at once, each under a claim of its row."""
 
@@ -43,7 +50,7 @@ class Healer:
 
     async def run(self) -> None:
         """Heal for ever whatever there is to heal."""
-        await Crew(self._window, self._take, self.heal).run()
+        await Crew(self._window, self._take, self._try, self._tell).run()
 
     async def round(self) -> int:
         """Heal the keys whose turn it is, and return how many were tried."""
@@ -76,30 +83,37 @@ class Healer:
 
     async def heal(self, claim: Claim) -> None:
         """Make the primary hold what the row says, and tell the journal what became of it."""
-        lease, failure = Lease(self._journal, claim, self._timing), ""
+        await self._tell(claim, await self._try(claim))
+
+    async def _try(self, claim: Claim) -> Tried:
+        """Make the primary hold what the row says, if it can be done now."""
+        lease = Lease(self._journal, claim, self._timing)
         async with lease.held():
             try:
                 await self.write(claim, lease)
-                await self._tell(claim)
-                outcome = Outcome.APPLIED
+                await self._note(claim)
             except asyncio.CancelledError as error:  # nobody is to wait for the end of a lease that has no worker
-                await self._record(claim, lease.outcome_of(error), name_of(error))
+                await self._record(claim, Tried(lease.outcome_of(error), name_of(error)))
                 raise
             except Exception as error:  # noqa: BLE001  whatever it was: the row stays, and is healed again
-                outcome, failure = lease.outcome_of(error), name_of(error)
-                log.warning("heal_failed", bucket=claim.at.bucket, key=claim.at.key, error=failure)
-        is_done = await self._record(claim, outcome, failure)
-        metrics.HEALED.labels(self._journal.route, result_of(outcome, is_done=is_done)).inc()
+                log.warning("heal_failed", bucket=claim.at.bucket, key=claim.at.key, error=name_of(error))
+                return Tried(lease.outcome_of(error), name_of(error))
+        return Tried(Outcome.APPLIED)
 
-    async def _record(self, claim: Claim, outcome: Outcome, failure: str) -> bool:
+    async def _tell(self, claim: Claim, tried: Tried) -> None:
+        """Tell the journal, and who counts, what became of a claim."""
+        is_done = await self._record(claim, tried)
+        metrics.HEALED.labels(self._journal.route, result_of(tried.outcome, is_done=is_done)).inc()
+
+    async def _record(self, claim: Claim, tried: Tried) -> bool:
         """Tell the journal what became of a claim, and return whether the key is healed."""
         try:
-            return await self._journal.healed(claim, outcome, failure)
+            return await self._journal.healed(claim, *tried)
         except ServiceUnavailable as error:  # the claim is taken over when its lease is over
             log.warning("heal_not_recorded", bucket=claim.at.bucket, key=claim.at.key, error=name_of(error))
             return False
 
-    async def _tell(self, claim: Claim) -> None:
+    async def _note(self, claim: Claim) -> None:
         """Have the echo say that the primary has the row: what clients write there from now on is newer than that."""
         if self._echo is None or claim.row is None or not claim.counts:
             return

@@ -69,7 +69,7 @@ from gateway.storage import Address, ObjectInfo, UploadQuery
 
 T = TypeVar("T")
 P = ParamSpec("P")
-GATHER: Final = 0.01  # seconds in which reports of the healer come together: it does not wait for them to go on
+GATHER: Final = 0.03  # seconds in which reports of the healer come together: it goes on meanwhile
 _FIRST_PAUSE: Final = 0.05  # seconds
 _LAST_PAUSE: Final = 5.0
 log = structlog.get_logger()

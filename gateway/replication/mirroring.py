@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -40,6 +40,15 @@ class Done(StrEnum):
     NOOP = "noop"  # the mirror had it already
 
 
+class Tried(NamedTuple):
+    """How a turn at a key ended."""
+
+    outcome: Outcome
+    failure: str = ""
+    is_permanent: bool = False
+    done: Done = Done.NOOP
+
+
 class Mirroring:
     """Works off the tasks of one mirror, a few at once, each under a claim of its key.
 
@@ -67,7 +76,7 @@ class Mirroring:
 
     async def run(self) -> None:
         """Mirror for ever whatever is dirty."""
-        await Crew(self._window, self._take, self.work).run()
+        await Crew(self._window, self._take, self._try, self._tell).run()
 
     async def round(self) -> int:
         """Mirror the keys whose turn it is, and return how many were tried."""
@@ -109,30 +118,36 @@ class Mirroring:
 
     async def work(self, claim: Claim) -> Outcome:
         """Make the mirror hold what the key is now, and tell the journal what became of it."""
+        tried = await self._try(claim)
+        await self._tell(claim, tried)
+        return tried.outcome
+
+    async def _try(self, claim: Claim) -> Tried:
+        """Make the mirror hold what the key is now, if it can be done now."""
         lease = Lease(self._journal, claim, self._timing)
-        failure, permanent, done = "", False, Done.NOOP
         async with lease.held():
             try:
-                done = await self.write(claim, lease)
-                outcome = Outcome.APPLIED
+                return Tried(Outcome.APPLIED, done=await self.write(claim, lease))
             except Braked as error:
-                outcome, failure = Outcome.REFUSED, name_of(error)
+                return Tried(Outcome.REFUSED, name_of(error))
             except asyncio.CancelledError as error:  # nobody is to wait for the end of a lease that has no worker
-                await self._record(claim, lease.outcome_of(error), name_of(error))
+                await self._record(claim, Tried(lease.outcome_of(error), name_of(error)))
                 raise
             except Exception as error:  # noqa: BLE001  whatever it was: the task stays, and is tried again
-                outcome, failure = lease.outcome_of(error), name_of(error)
-                permanent = isinstance(error, S3Error) and error.status in _PERMANENT
-                log.warning("mirror_failed", target=self._target, key=claim.at.key, error=failure)
-        is_done = await self._record(claim, outcome, failure, permanent=permanent)
-        result = done.value if is_done else result_of(outcome, is_done=False)
-        metrics.MIRRORED.labels(self._journal.route, self._target, result).inc()
-        return outcome
+                log.warning("mirror_failed", target=self._target, key=claim.at.key, error=name_of(error))
+                is_permanent = isinstance(error, S3Error) and error.status in _PERMANENT
+                return Tried(lease.outcome_of(error), name_of(error), is_permanent)
 
-    async def _record(self, claim: Claim, outcome: Outcome, failure: str, *, permanent: bool = False) -> bool:
+    async def _tell(self, claim: Claim, tried: Tried) -> None:
+        """Tell the journal, and who counts, what became of a claim."""
+        is_done = await self._record(claim, tried)
+        result = tried.done.value if is_done else result_of(tried.outcome, is_done=False)
+        metrics.MIRRORED.labels(self._journal.route, self._target, result).inc()
+
+    async def _record(self, claim: Claim, tried: Tried) -> bool:
         """Tell the journal what became of a claim, and return whether the key is clean."""
         try:
-            return await self._journal.mirrored(claim, outcome, failure, permanent=permanent)
+            return await self._journal.mirrored(claim, tried.outcome, tried.failure, permanent=tried.is_permanent)
         except ServiceUnavailable as error:  # the claim is taken over when its lease is over
             log.warning("mirror_not_recorded", target=self._target, key=claim.at.key, error=name_of(error))
             return False

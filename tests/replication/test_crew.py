@@ -16,6 +16,8 @@ class Works:
     def __init__(self, count, *held):
         self.waiting, self.held = list(range(count)), {number: asyncio.Event() for number in held}
         self.asked, self.done, self.under_way, self.most = [], [], 0, 0
+        self.telling, self.most_telling, self.hears = 0, 0, asyncio.Event()
+        self.hears.set()
 
     async def take(self, most):
         self.asked.append(most)
@@ -33,10 +35,19 @@ class Works:
             self.under_way -= 1
         self.done.append(number)
 
+    async def tell(self, *_):
+        """As a database that hears of nothing as long as `hears` is not set."""
+        self.telling += 1
+        self.most_telling = max(self.most_telling, self.telling)
+        try:
+            await self.hears.wait()
+        finally:
+            self.telling -= 1
+
 
 @asynccontextmanager
 async def at_work(works, window, work=None):
-    running = asyncio.create_task(Crew(window, works.take, work or works.work).run())
+    running = asyncio.create_task(Crew(window, works.take, work or works.work, works.tell).run())
     try:
         yield running
     finally:
@@ -77,6 +88,20 @@ async def test_a_key_that_takes_long_keeps_no_other_one_waiting():
         assert works.under_way == 1
         works.held[0].set()
         await until(lambda: len(works.done) == 100)
+
+
+async def test_what_the_database_has_not_heard_of_yet_keeps_no_other_key_waiting_but_for_a_window_of_them():
+    works = Works(1000)
+    works.hears.clear()
+    async with at_work(works, Window(10)):
+        await until(lambda: len(works.done) == 20)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert (len(works.done), works.telling, works.under_way) == (20, 20, 0)
+        works.hears.set()
+        await until(lambda: len(works.done) == 1000)
+    assert works.most == 10
+    assert works.most_telling <= 20
 
 
 async def test_what_comes_later_is_found_while_a_key_takes_long():
