@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, update
 
 from gateway.replication import overflow
 from gateway.replication.encoding import decode
-from gateway.replication.records import Baseline, Dead, Dirty, Kind, Lag
+from gateway.replication.records import SOURCE_MISSING, Baseline, Dead, Dirty, Kind, Lag
 from gateway.replication.scope import Scope, at_key, upsert
 from gateway.state.schema import OPS, REPLICAS, TASKS
 from gateway.state.store import Transaction
@@ -51,11 +51,14 @@ def lag(tx: Transaction, scope: Scope) -> dict[str, Lag]:
         TASKS.c.target,
         func.count(),
         func.sum(TASKS.c.size),
-        func.min(TASKS.c.since),
+        func.min(case((~_is_kept(), TASKS.c.since))),
         func.sum(case((TASKS.c.dead, 1), else_=0)),
     )
     found = tx.connection.execute(select(*columns).where(TASKS.c.route == scope.route).group_by(TASKS.c.target))
-    lags = {target: Lag(count, int(size), tx.now - since, int(dead)) for target, count, size, since, dead in found}
+    lags = {
+        target: Lag(count, int(size), 0.0 if since is None else tx.now - since, int(dead))
+        for target, count, size, since, dead in found
+    }
     return {target: lags.get(target, Lag()) for target in {*scope.targets, *lags}}
 
 
@@ -68,8 +71,14 @@ def behind(tx: Transaction, scope: Scope) -> dict[str, float]:
         REPLICAS.c.baseline == Baseline.COMPLETE.value,
         ~REPLICAS.c.paused,
     )
-    waiting = select(*columns).join(REPLICAS, in_step).where(TASKS.c.route == scope.route, ~TASKS.c.dead)
+    waits = (TASKS.c.route == scope.route, ~TASKS.c.dead, ~_is_kept())
+    waiting = select(*columns).join(REPLICAS, in_step).where(*waits)
     return {target: tx.now - since for target, since in tx.connection.execute(waiting.group_by(TASKS.c.target))}
+
+
+def _is_kept() -> ColumnElement[bool]:
+    """Say whether a mirror lacks nothing of a key, but has an object that the primary has lost: it stays for good."""
+    return TASKS.c.error == SOURCE_MISSING
 
 
 def error_of(tx: Transaction, scope: Scope, target: str, at: Address) -> str:
@@ -154,16 +163,18 @@ def _touched(new: Any) -> Mapping[str, Any]:
     old = TASKS.c
     written = new.kind != int(Kind.COPY)
     overlapped = and_(old.kind == int(Kind.DELETE), bindparam("began") <= old.touched)
-    waits = or_(old.token.is_not(None), and_(old.attempts > 0, ~old.dead))
+    waits = or_(old.token.is_not(None), and_(old.attempts > 0, ~old.dead, ~_is_kept()))
     return {
         "gen": new.gen,
         "kind": case((and_(written, ~overlapped), new.kind), (old.kind > new.kind, old.kind), else_=new.kind),
         "touched": case((written, new.touched), else_=old.touched),
         "info": case((written, new.info), else_=old.info),
         "size": case((written, new.size), else_=old.size),
+        "since": case((and_(written, _is_kept()), new.since), else_=old.since),
         "due": case((or_(waits, old.due < new.due), old.due), else_=new.due),
         "taint_until": case((old.taint_until > new.taint_until, old.taint_until), else_=new.taint_until),
         "failures": case((written, 0), else_=old.failures),
         "failing_since": case((written, None), else_=old.failing_since),
         "dead": and_(old.dead, ~written),
+        "error": case((and_(written, _is_kept()), ""), else_=old.error),
     }

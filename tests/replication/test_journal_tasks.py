@@ -4,7 +4,18 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.errors import NoSuchUpload
-from gateway.replication.records import Baseline, Begun, Kind, Mode, Outcome, Replica, Trash, new_id, staged_key
+from gateway.replication.records import (
+    SOURCE_MISSING,
+    Baseline,
+    Begun,
+    Kind,
+    Mode,
+    Outcome,
+    Replica,
+    Trash,
+    new_id,
+    staged_key,
+)
 from gateway.storage import Address, UploadQuery, WriteOptions
 from tests.replication.given import (
     AGES,
@@ -454,3 +465,27 @@ async def test_an_upload_that_is_ended_while_it_is_completed_keeps_its_object_un
     store.later(HOLD + 1)
     assert await here.sweep() == [Trash("disk", Address(KEY.bucket, begun.staged))]
     assert (await here.state()).mode is Mode.FAILOVER
+
+
+async def kept(store, here):
+    """Have a mirror keep an object of which the primary knows nothing, for ages."""
+    await here.mark("copy", [KEY])
+    store.later(AGES)
+    await here.mirrored(await claimed(here), Outcome.REFUSED, SOURCE_MISSING)
+
+
+async def test_a_mirror_is_not_behind_for_what_it_keeps_of_objects_that_vanished_from_the_primary(store, here):
+    await kept(store, here)
+    assert await here.behind() == {}
+    lag = (await here.lag())["copy"]
+    assert (lag.pending, lag.oldest) == (1, 0.0)
+    assert not await is_clean(here)
+
+
+async def test_a_mirror_is_behind_for_such_an_object_once_it_is_written_again(store, here):
+    await kept(store, here)
+    await wrote(here)
+    store.later(60)
+    assert 60 <= (await here.behind())["copy"] < 90
+    assert 60 <= (await here.lag())["copy"].oldest < 90
+    assert await here.mirrored(await claimed(here), Outcome.APPLIED)
