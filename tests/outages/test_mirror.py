@@ -1,6 +1,7 @@
 """A mirror falls behind and catches up; it loses nothing that nobody deleted."""
 
 import os
+import time
 
 import pytest
 
@@ -11,6 +12,8 @@ from tests.outages.world import eventually, outages
 
 def test_a_mirror_that_was_away_gets_each_key_once_however_often_it_was_written(world):
     bodies = {}
+    copied = world.metric("gateway_mirror_objects_total", result="copied")
+    began = time.monotonic()
     world.down("mirror")
     for number in range(100):
         key = f"key {number % 50}"
@@ -18,8 +21,14 @@ def test_a_mirror_that_was_away_gets_each_key_once_however_often_it_was_written(
         assert world.client.put(key, bodies[key]).ok
     eventually(lambda: world.left()["op"] == 0)
     assert world.left()["task"] == 50
+    eventually(lambda: world.metric("gateway_mirror_pending_objects") == 50)
+    eventually(lambda: world.metric("gateway_mirror_oldest_pending_seconds") > 1)
+    assert world.metric("gateway_mirror_oldest_pending_seconds") <= time.monotonic() - began
     world.up("mirror")
     world.check_settled({key: sha256(body) for key, body in bodies.items()})
+    assert world.metric("gateway_mirror_objects_total", result="copied") - copied == 50
+    eventually(lambda: world.metric("gateway_mirror_pending_objects") == 0)
+    assert world.metric("gateway_mirror_oldest_pending_seconds") == 0
 
 
 def test_a_mirror_keeps_what_vanished_from_the_primary_until_a_client_deletes_it(world):

@@ -1,13 +1,16 @@
 """During an outage of the primary, or while it is healed, something else fails too."""
 
 import os
+import time
 
 import pytest
 
 from tests.faults.history import sha256
 from tests.faults.proxy import Fault
 from tests.outages.record import Record
-from tests.outages.world import eventually
+from tests.outages.world import eventually, outages
+
+EPOCH = "select coalesce(sum(epoch), 0) from route"
 
 
 @pytest.mark.faults
@@ -96,3 +99,23 @@ def test_a_primary_that_comes_and_goes_breaks_no_promise(world):
     world.await_settled()
     record.check()
     assert world.stored("primary") == world.stored("mirror")
+
+
+@pytest.mark.faults
+def test_a_primary_that_comes_and_goes_quickly_has_the_mode_changed_once_at_most(tmp_path):
+    """Neither is it gone for as long as is waited, nor back: the mode does not follow it, whoever is refused."""
+    record = Record()
+    with outages(tmp_path, down_after="3s", up_after="20s") as world:
+        world.await_baseline()
+        [[before]] = world.query(EPOCH)
+        with record.under_load([world.client]):
+            for _ in range(int(os.environ.get("OUTAGE_FLAPS", "8")) * 2):
+                world.down()
+                time.sleep(0.3)  # how long it is there and not is what this is about
+                world.up()
+                time.sleep(0.3)
+        [[after]] = world.query(EPOCH)
+        assert after - before <= 1
+        world.await_settled()
+        record.check()
+        assert world.stored("primary") == world.stored("mirror")

@@ -22,6 +22,7 @@ from typing import Any
 import asyncpg
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.behind import Behind
 from tests.clients.files import hashes
@@ -36,6 +37,7 @@ PLACES = ("primary", "fallback", "mirror")
 MODES = ("NORMAL", "FAILOVER", "HEALING", "RECONCILE")
 NOTHING: Mapping[str, str] = MappingProxyType({})
 NOWHERE: Mapping[str, Behind] = MappingProxyType({})
+NO_FAULTS: Mapping[str, Fault] = MappingProxyType({})
 LEFTOVERS = ("key_state", "task", "op", "trash")  # the tables that are empty when all is where it belongs
 HASTE = {"down_after": "0.5s", "up_after": "0.5s", "hold": "0.5s"}
 
@@ -160,6 +162,13 @@ class World:
                 return database.execute(question).fetchall()
         return asyncio.run(_ask_postgres(self.state, question))
 
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of the series of the first gateway that have these labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.gateway.admin_port}/metrics", timeout=PATIENCE_S) as said:
+            families = text_string_to_metric_families(said.read().decode())
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
     # --- waiting ---
 
     def down(self, place: str = "primary") -> None:
@@ -228,11 +237,13 @@ def outages(  # noqa: PLR0913  what can be different in a world
     program: Sequence[str] = HASTY,
     environment: Mapping[str, str] = NOTHING,
     timeout: str = "5s",
+    faults: Mapping[str, Fault] = NO_FAULTS,
     **replication: str,
 ) -> Iterator[World]:
     """Start everything. `before`: what the primary holds already; `states`: one for all gateways, or one for each.
 
-    `elsewhere`: storages of other kinds in the place of some; what has no endpoint has no way to it either.
+    `elsewhere`: storages of other kinds in the place of some; what has no endpoint has no way to it either. `faults`:
+    what is on the ways of the first gateway from the beginning.
     """
     with ExitStack() as started:
         far = GatewayProcess(folder / "far", **ACCOUNT, extra=QUIET)
@@ -246,6 +257,8 @@ def outages(  # noqa: PLR0913  what can be different in a world
             _make_bucket(behind, place)
         ports = {place: _port(elsewhere[place]) if place in elsewhere else far.port for place in PLACES}
         ways = [{place: started.enter_context(proxying(ports[place])) for place in PLACES} for _ in range(gateways)]
+        for place, fault in faults.items():
+            ways[0][place].set(fault)
         settings = {"replication": HASTE | replication, **QUIET}
         routes = {BUCKET: ROUTE}
         found = [
