@@ -4,7 +4,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -13,17 +13,22 @@ from gateway.storage import PIECE, Body, Download, File
 from gateway.transfer import chunks_of, room_at_once
 
 _ENOUGH: Final = 1024 * 1024  # bytes that are written at once
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class Spool:
-    """A file that is written piece by piece; `size` is what it holds, `is_whole` whether the last piece has come."""
+    """A file that is written piece by piece; `size` is what it holds, `is_whole` whether the last piece has come.
+
+    It is made when something is written to it, by the thread that writes.
+    """
 
     def __init__(self, path: Path, limit: int) -> None:
         self.path = path
         self.size = 0
         self.is_whole = False
         self._limit = limit
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._descriptor = -1
+        self._is_closed = False
         self._lock = Lock()  # a thread goes on when its caller is cancelled: nobody closes what it writes to
         self._waiting: list[bytes] = []
         self._waits = 0
@@ -44,7 +49,7 @@ class Spool:
     async def _copy(self, file: File, size: int) -> None:
         self.size = size
         if size <= self._limit:
-            self.size = await asyncio.to_thread(self._write_all, _pieces(file, size))
+            self.size = await asyncio.to_thread(self._send, file, size)
         self.is_whole = self.size == size <= self._limit
 
     async def passing(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
@@ -69,53 +74,59 @@ class Spool:
 
     async def _write(self) -> None:
         waiting, self._waiting, self._waits = self._waiting, [], 0
-        if waiting:
+        if waiting or self._descriptor < 0:
             await asyncio.to_thread(self._write_all, waiting)
 
-    def _write_all(self, pieces: Iterable[bytes]) -> int:
-        """Write pieces, unless the file was closed; return how many bytes."""
-        size = 0
-        with self._lock:
-            for piece in pieces if self._descriptor >= 0 else ():
-                size += len(piece)
+    def _write_all(self, pieces: Iterable[bytes]) -> None:
+        with self._opened() as descriptor:
+            for piece in pieces if descriptor >= 0 else ():
                 left = memoryview(piece)
                 while left:
-                    left = left[os.write(self._descriptor, left) :]
-        return size
+                    left = left[os.write(descriptor, left) :]
+
+    def _send(self, file: File, size: int) -> int:
+        """Have the kernel copy an open file; return how many bytes there were."""
+        sent = 0
+        with self._opened() as descriptor:
+            while descriptor >= 0 and sent < size:
+                count = os.sendfile(descriptor, file.descriptor, file.offset + sent, size - sent)
+                if not count:
+                    break
+                sent += count
+        return sent
 
     def _empty(self) -> None:
+        with self._opened() as descriptor:
+            if descriptor >= 0:
+                os.ftruncate(descriptor, 0)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """Give the file to a thread, for itself alone; -1 once it is closed."""
         with self._lock:
-            if self._descriptor >= 0:
-                os.ftruncate(self._descriptor, 0)
-                os.lseek(self._descriptor, 0, os.SEEK_SET)
+            if self._descriptor < 0 and not self._is_closed:
+                self._descriptor = os.open(self.path, _NEW, 0o600)
+            yield self._descriptor
 
     def close(self) -> None:
         """Remove the file."""
         with self._lock:
-            os.close(self._descriptor)
+            self._is_closed = True
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self.path.unlink(missing_ok=True)
             self._descriptor = -1
-        self.path.unlink(missing_ok=True)
 
 
 @asynccontextmanager
 async def spooled(folder: Path, limit: int) -> AsyncIterator[Spool]:
     """Make a file that is gone when the context is left."""
-    opening = asyncio.ensure_future(asyncio.to_thread(Spool, folder / f"spool-{uuid.uuid4().hex}", limit))
-    try:
-        spool = await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close)  # a thread opens it all the same
-        raise
+    spool = Spool(folder / f"spool-{uuid.uuid4().hex}", limit)
     try:
         yield spool
     finally:
         await asyncio.shield(asyncio.to_thread(spool.close))
-
-
-def _close(opening: asyncio.Future[Spool]) -> None:
-    """Have a file closed that nobody waits for any more, if it could be opened."""
-    if not opening.cancelled() and opening.exception() is None:
-        asyncio.get_running_loop().run_in_executor(None, opening.result().close)
 
 
 async def body_of(path: Path) -> Body:
@@ -143,10 +154,3 @@ async def _chunks(path: Path, first: bytes, size: int) -> AsyncIterator[bytes]:
 def _read(path: Path, offset: int) -> bytes:
     with path.open("rb", buffering=0) as file:
         return os.pread(file.fileno(), _ENOUGH, offset)
-
-
-def _pieces(file: File, size: int) -> Iterator[bytes]:
-    offset, stop = file.offset, file.offset + size
-    while offset < stop and (piece := os.pread(file.descriptor, min(_ENOUGH, stop - offset), offset)):
-        yield piece
-        offset += len(piece)
