@@ -59,5 +59,6 @@ def test_a_gateway_that_is_killed_again_and_again_fills_a_storage_exactly(tmp_pa
             world.gateway.start()
         world.up("mirror")
         world.await_baseline()
-        there = {key: sha256(body) for key, body in before.items()}
-        assert world.stored("primary") == there
+        expected = {key: sha256(body) for key, body in before.items()}
+        assert world.stored("primary") == expected
+        assert world.stored("mirror") == expected
