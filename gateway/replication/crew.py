@@ -30,12 +30,12 @@ class Crew(Generic[Done]):
         tell: Callable[[Claim, Done], Awaitable[object]],
     ) -> None:
         self._window, self._take, self._work, self._tell = window, take, work, tell
-        self._held: set[asyncio.Task[None]] = set()  # claims, from taking them to having told of them
-        self._told = 0  # of these, those that are done and being told of
+        self._working: set[asyncio.Task[None]] = set()
+        self._telling: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
 
     async def run(self) -> None:
-        """Work for ever. Who ends it waits until all have let go of what they do."""
+        """Work for ever. Who ends it waits until all have let go of what they do, and have told of what is done."""
         try:
             while True:
                 taken = await self._take(self._free)
@@ -46,16 +46,15 @@ class Crew(Generic[Done]):
                     self._room.clear()
                     await self._room.wait()
         finally:
-            held = tuple(self._held)
-            for task in held:
+            for task in self._working:
                 task.cancel()
-            await asyncio.gather(*held, return_exceptions=True)
+            await asyncio.gather(*self._working, *self._telling, return_exceptions=True)
 
     @property
     def _free(self) -> int:
         """How many more may be taken. For a database that is slow no more wait than may be worked on."""
-        at_work, size = len(self._held) - self._told, self._window.size
-        return min(size - at_work, 2 * size - len(self._held))
+        size, working, telling = self._window.size, len(self._working), len(self._telling)
+        return min(size - working, 2 * size - working - telling)
 
     @property
     def _has_room(self) -> bool:
@@ -64,20 +63,20 @@ class Crew(Generic[Done]):
     def _begin(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
             task = asyncio.create_task(self._see_to(claim))
-            self._held.add(task)
+            self._working.add(task)
             task.add_done_callback(self._ended)
 
     async def _see_to(self, claim: Claim) -> None:
         done = await self._work(claim)
-        self._told += 1
+        if task := asyncio.current_task():
+            self._working.discard(task)
+            self._telling.add(task)
         self._make_room()
-        try:
-            await self._tell(claim, done)
-        finally:
-            self._told -= 1
+        await self._tell(claim, done)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._held.discard(task)
+        self._working.discard(task)
+        self._telling.discard(task)
         if not task.cancelled() and (error := task.exception()):  # its claim is taken over when the lease is over
             log.error("key_left", error=name_of(error))
         self._make_room()

@@ -16,7 +16,7 @@ class Works:
     def __init__(self, count, *held):
         self.waiting, self.held = list(range(count)), {number: asyncio.Event() for number in held}
         self.asked, self.done, self.under_way, self.most = [], [], 0, 0
-        self.telling, self.most_telling, self.hears = 0, 0, asyncio.Event()
+        self.telling, self.most_telling, self.told, self.hears = 0, 0, 0, asyncio.Event()
         self.hears.set()
 
     async def take(self, most):
@@ -41,6 +41,7 @@ class Works:
         self.most_telling = max(self.most_telling, self.telling)
         try:
             await self.hears.wait()
+            self.told += 1
         finally:
             self.telling -= 1
 
@@ -146,3 +147,17 @@ async def test_who_ends_it_waits_until_all_have_let_go():
         await until(lambda: works.under_way == 4)
     assert works.under_way == 0
     assert works.done == []
+
+
+async def test_who_ends_it_waits_until_what_is_done_is_told():
+    works = Works(4)
+    works.hears.clear()
+    async with at_work(works, Window(4)) as running:
+        await until(lambda: works.telling == 4)
+        running.cancel()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert works.telling == 4
+        works.hears.set()
+        await asyncio.wait([running])
+    assert (works.telling, works.told) == (0, 4)
