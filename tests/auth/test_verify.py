@@ -383,6 +383,22 @@ def v2_call(target="/b/k", pairs=(), date="Fri, 24 May 2013 00:00:00 GMT", who=W
     return call(method, target, [*pairs, ("authorization", sigv2.authorization(request, who))])
 
 
+@pytest.mark.parametrize(
+    ("sent", "signed"),
+    [
+        ("/b/k?uploads=", "/b/k?uploads"),  # minio-go
+        ("/b/?policy=", "/b/?policy"),
+        ("/b?location=&x=1", "/b/?location&x=1"),
+        ("/b/k?uploads=", "/b/k?uploads="),
+        ("/b?acl", "/b/?acl"),  # botocore
+    ],
+)
+def test_a_request_of_version_2_may_be_sent_otherwise_than_it_is_signed(sent, signed):
+    pairs = list(v2_call(signed).headers.pairs)
+    assert verifier().verify(call("GET", sent, pairs)).access_key == WHO.access_key
+    assert isinstance(refusal(call("GET", f"{sent}&versionId=1", pairs)), SignatureDoesNotMatch)
+
+
 def test_version_2_is_taken_unless_it_is_switched_off():
     message = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
     query = sigv2.presigned_query(Request("GET", "/b/k", "", {}), WHO, int(NOW) + 1)
