@@ -1,23 +1,14 @@
 """What the journal says and is told of buckets themselves."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from collections.abc import Mapping, Sequence
 
-from gateway import metrics
 from gateway.replication import buckets
+from gateway.replication.part import Part
 from gateway.replication.records import Intent, Recorded
-from gateway.replication.scope import Scope
-from gateway.state.store import Store, Transaction
-
-T = TypeVar("T")
-P = ParamSpec("P")
 
 
-class Inventory:
-    """The buckets of one route. Every method may raise StateUnavailable or StateUnknown."""
-
-    def __init__(self, store: Store, scope: Scope) -> None:
-        self._store, self._scope = store, scope
+class Inventory(Part):
+    """The buckets of one route."""
 
     async def find(self, bucket: str) -> Recorded | None:
         """Return what is written down of a bucket."""
@@ -110,12 +101,3 @@ class Inventory:
     async def again(self, made: Recorded, after: float) -> None:
         """Say that a bucket could not be made; it is claimed again in so many seconds."""
         await self._run(buckets.again, made, after)
-
-    async def _run(self, work: Callable[Concatenate[Transaction, Scope, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with metrics.STATE_SECONDS.time():
-            return await self._store.run(lambda tx: work(tx, self._scope, *args, **kwargs))
-
-    async def _read(
-        self, work: Callable[Concatenate[Transaction, Scope, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return await self._store.read(lambda tx: work(tx, self._scope, *args, **kwargs))

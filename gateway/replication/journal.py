@@ -5,12 +5,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway import metrics
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import ServiceUnavailable
 from gateway.replication import (
@@ -30,6 +29,7 @@ from gateway.replication import (
 from gateway.replication.excess import Excess
 from gateway.replication.inventory import Inventory
 from gateway.replication.ops import Settlement
+from gateway.replication.part import P, Part
 from gateway.replication.past import Past
 from gateway.replication.records import (
     UNSET,
@@ -67,26 +67,20 @@ from gateway.state.schema import OPS, ROWS, TASKS
 from gateway.state.store import StateUnavailable, Store, Transaction
 from gateway.storage import Address, ObjectInfo, UploadQuery
 
-T = TypeVar("T")
-P = ParamSpec("P")
 GATHER: Final = 0.03  # seconds in which reports of the healer come together: it goes on meanwhile
 _FIRST_PAUSE: Final = 0.05  # seconds
 _LAST_PAUSE: Final = 5.0
 log = structlog.get_logger()
 
 
-class Journal:
-    """What one node says and asks of one route.
-
-    Every method may raise StateUnavailable (it was certainly not done) or StateUnknown (nobody knows), both
-    ServiceUnavailable. After a cancellation nobody knows either.
-    """
+class Journal(Part):
+    """What one node says and asks of one route."""
 
     def __init__(  # noqa: PLR0913  what tells a node and a route from all others
         self, store: Store, route: str, node: str, targets: Sequence[str], timing: Timing, *, fallback: str = ""
     ) -> None:
-        self._store, self._timing = store, timing
-        self._scope = Scope(route, node, tuple(targets), fallback, self.rules(timing))
+        super().__init__(store, Scope(route, node, tuple(targets), fallback, self.rules(timing)))
+        self._timing = timing
         self.past = Past(store, self._scope)
         self.buckets = Inventory(store, self._scope)
         self.excess = Excess(store, self._scope)
@@ -360,10 +354,6 @@ class Journal:
 
     # --- how all of them are done ---
 
-    async def _run(self, work: Callable[Concatenate[Transaction, Scope, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with metrics.STATE_SECONDS.time():
-            return await self._store.run(lambda tx: work(tx, self._scope, *args, **kwargs))
-
     async def _claimed(
         self, work: Callable[Concatenate[Transaction, Scope, P], Sequence[Claim]], *args: P.args, **kwargs: P.kwargs
     ) -> Sequence[Claim]:
@@ -376,11 +366,6 @@ class Journal:
                 for claim in await asking:
                     await self.release(claim, 0.0)
             raise
-
-    async def _read(
-        self, work: Callable[Concatenate[Transaction, Scope, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return await self._store.read(lambda tx: work(tx, self._scope, *args, **kwargs))
 
     def _deadline(self) -> float:
         """Return until when writes may begin under a lease that is asked for now."""
