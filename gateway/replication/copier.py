@@ -134,10 +134,10 @@ class Carriage:
 
 def _sizes(parts: Sequence[Part], size: int) -> Sequence[int]:
     """Return the sizes of the parts to make: those it was made of, or equal ones where nobody knows these."""
-    if sum(part.size for part in parts) == size:
+    if parts and sum(part.size for part in parts) == size:
         return [part.size for part in parts]
     part = max(PART, -(-size // MOST_PARTS))
-    return [min(part, size - start) for start in range(0, size, part)]
+    return [min(part, size - start) for start in range(0, size, part)] or [0]
 
 
 def _compare(made: ObjectInfo, source: ObjectInfo) -> None:

@@ -112,6 +112,13 @@ async def test_parts_that_nobody_knows_become_equal_ones(source, target):
     assert await read(target, TO) == await read(source, FROM)
 
 
+async def test_an_empty_object_of_parts_arrives_where_nobody_knows_them(source, target):
+    await completed(source, FROM, parts([0]))
+    forget_parts(source)
+    await carriage(source, target).run()
+    assert (await target.head(TO)).size == 0
+
+
 def forget_parts(storage):
     objects = storage._buckets["here"].objects
     objects[FROM.key] = replace(objects[FROM.key], parts=())
