@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import InternalError, S3Error
@@ -69,13 +69,20 @@ def is_copy(copy: ObjectInfo, source: ObjectInfo) -> bool:
     return kept == (source.etag, source.headers, source.metadata, source.labels)
 
 
+class Carried(NamedTuple):
+    """What the source says of an object, and the target of its copy."""
+
+    source: ObjectInfo
+    made: ObjectInfo
+
+
 @dataclass(frozen=True, slots=True)
 class Carriage:
     """The way of the object `at` in `source` to the address `to` in `target`.
 
     `gate` is awaited before the last bytes go, and raises if they must not. `labels` tells what is kept beside the
     copy. `parts` are those that the object was made of, where the source itself does not know their sizes. `conditions`
-    are about what is at the target.
+    are about what is at the target. `equal` has what was made of parts made of equal ones, which any target takes.
     """
 
     source: Backend
@@ -86,9 +93,10 @@ class Carriage:
     labels: Callable[[ObjectInfo], Mapping[str, str]] = attrgetter("labels")
     parts: Sequence[Part] = ()
     conditions: Conditions = ANY_STATE
+    equal: bool = False
 
-    async def run(self) -> ObjectInfo:
-        """Store the object there, of the same parts if it was made of parts, and return what the source says of it.
+    async def run(self) -> Carried:
+        """Store the object there, of the same parts if it was made of parts.
 
         Raises: NoSuchKey of the source, InternalError where the copy is not what the source is, and as both storages
         do.
@@ -97,7 +105,7 @@ class Carriage:
             with room_at_once(download):
                 made = await self._carry(download)
             _compare(made, download.info)
-            return download.info
+            return Carried(download.info, made)
 
     async def _carry(self, download: Download) -> ObjectInfo:
         options = self._options(download.info)
@@ -116,12 +124,12 @@ class Carriage:
         )
 
     async def _carry_parts(self, download: Download, options: WriteOptions) -> ObjectInfo:
-        pieces = _Pieces(body_of(download))
+        pieces, parts = _Pieces(body_of(download)), () if self.equal else self.parts or download.info.parts
         upload = await self.target.create_upload(self.to, options)
         try:
             stored = [
                 await self.target.put_part(upload, number, Body(pieces.take(size), size))
-                for number, size in enumerate(_sizes(self.parts or download.info.parts, download.info.size), 1)
+                for number, size in enumerate(_sizes(parts, download.info.size), 1)
             ]
             await pieces.end()
             await self.gate()

@@ -49,7 +49,7 @@ def carriage(source, target, gate=opened, **options):
 @pytest.mark.parametrize("size", [0, 1, 3 * MIB + 1])
 async def test_bytes_arrive_as_they_are(source, target, size):
     stored = await put(source, FROM, some(size))
-    assert await carriage(source, target).run() == stored
+    assert (await carriage(source, target).run()).source == stored
     assert await read(target, TO) == some(size)
 
 
@@ -115,8 +115,14 @@ async def test_parts_that_nobody_knows_become_equal_ones(source, target):
 async def test_an_empty_object_of_parts_arrives_where_nobody_knows_them(source, target):
     await completed(source, FROM, parts([0]))
     forget_parts(source)
-    await carriage(source, target).run()
-    assert (await target.head(TO)).size == 0
+    assert (await carriage(source, target).run()).made.size == 0
+
+
+async def test_parts_become_equal_ones_when_that_is_wanted(source, target):
+    await completed(source, FROM, parts([5 * MIB, 17 * MIB]))
+    await carriage(source, target, equal=True).run()
+    made = await target.head(TO, ReadOptions(parts=True))
+    assert [part.size for part in made.parts] == [PART, 6 * MIB]
 
 
 def forget_parts(storage):
