@@ -247,6 +247,12 @@ class Auth(Section):
     sigv2: bool = True
 
 
+class Snapshots(Section):
+    """What snapshots are signed with: a key that is made with the first of them and kept in a file."""
+
+    key: Path = DATA / ".gw" / "snapshot-key"
+
+
 class Uploads(Section):
     """What happens to multipart uploads that nobody completes."""
 
@@ -315,6 +321,7 @@ class Config(Section):
     state: str = Field("sqlite:///data/.gw/state.db", pattern=r"^(sqlite:///.+|postgresql://.+)$")
     replication: Replication = Replication()
     images: Images = Images()
+    snapshots: Snapshots = Snapshots()
     uploads: Uploads = Uploads()
     limits: Limits = Limits()
     log: Log = Log()

@@ -1,4 +1,4 @@
-"""How objects and options are written into the database: as JSON."""
+"""How objects and options are written down: as JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,16 @@ from gateway.storage import ObjectInfo, Part, WriteOptions
 
 def encode(info: ObjectInfo) -> str:
     """Write down all that is known of an object, but its key."""
+    return _json(record_of(info))
+
+
+def decode(key: str, text: str) -> ObjectInfo:
+    """Read what `encode` wrote."""
+    return info_of(key, json.loads(text))
+
+
+def record_of(info: ObjectInfo) -> Mapping[str, object]:
+    """Return all that is known of an object, but its key, as JSON has it."""
     record = {
         "size": info.size,
         "etag": info.etag,
@@ -22,12 +32,11 @@ def encode(info: ObjectInfo) -> str:
         "count": info.part_count,
         "parts": [[part.number, part.etag, part.size, _plain(part.checksum)] for part in info.parts],
     }
-    return _json({name: value for name, value in record.items() if value or name in {"size", "etag", "modified"}})
+    return {name: value for name, value in record.items() if value or name in {"size", "etag", "modified"}}
 
 
-def decode(key: str, text: str) -> ObjectInfo:
-    """Read what `encode` wrote."""
-    record: dict[str, Any] = json.loads(text)
+def info_of(key: str, record: Mapping[str, Any]) -> ObjectInfo:
+    """Return what `record_of` was given."""
     return ObjectInfo(
         key,
         record["size"],

@@ -124,6 +124,10 @@ class Journal(Part):
         """Return how the route and its mirrors do."""
         return await self._read(reporting.report)
 
+    async def writing(self) -> float:
+        """Return for how many seconds the oldest write to the primary is under way that is not known to be over."""
+        return await self._read(ops.oldest)
+
     # --- a client's write ---
 
     async def look(self, at: Address) -> Look:

@@ -53,14 +53,10 @@ class Keeping:
         """Delete what was put aside on days that are long enough ago. Raises: S3Error."""
         last = _last_day(datetime.now(UTC), self.protect)
         with suppress(NoSuchBucket):
-            for prefix in await self._days(bucket):
+            for prefix in (await self.mirror.list_objects(bucket, ListQuery(TRASH, "/"))).prefixes:
                 if _is_until(prefix, last):
                     async for keys in self._listed(bucket, prefix):
                         await asyncio.gather(*(self.mirror.delete(Address(bucket, key)) for key in keys))
-
-    async def _days(self, bucket: str) -> Sequence[str]:
-        page = await self.mirror.list_objects(bucket, ListQuery(TRASH, "/"))
-        return page.prefixes
 
     async def _listed(self, bucket: str, prefix: str) -> AsyncIterator[Sequence[str]]:
         query = ListQuery(prefix, limit=AT_ONCE)
@@ -72,9 +68,20 @@ class Keeping:
             query = query._replace(after=page.last)
 
 
+async def kept_days(mirror: Backend, bucket: str, since: date) -> Sequence[str]:
+    """Return the prefixes under which a mirror keeps what went on that day, or on a later one. Raises: S3Error."""
+    page = await mirror.list_objects(bucket, ListQuery(TRASH, "/"))
+    return [prefix for prefix in page.prefixes if (day := _day_of(prefix)) and day >= since]
+
+
 def kept_key(key: str, held: ObjectInfo, day: date) -> str:
     """Return the name under which a state of a key is kept: never that of another state, and never too long."""
-    start, end = f"{TRASH}{day.strftime(_DAY)}/", f"@{gen_of(held)}-{held.etag[:8]}"
+    return kept_under(f"{TRASH}{day.strftime(_DAY)}/", key, gen_of(held), held.etag)
+
+
+def kept_under(start: str, key: str, gen: int, etag: str) -> str:
+    """Likewise, by the prefix of a day, and by what tells states of a key apart."""
+    end = f"@{gen}-{etag[:8]}"
     room = LONGEST - len(start) - len(end)
     if len(key.encode()) <= room:
         return f"{start}{key}{end}"
@@ -84,10 +91,15 @@ def kept_key(key: str, held: ObjectInfo, day: date) -> str:
 
 def _is_until(prefix: str, last: date) -> bool:
     """Say whether a prefix is a day, and not after that one."""
+    day = _day_of(prefix)
+    return day is not None and day <= last
+
+
+def _day_of(prefix: str) -> date | None:
     try:
-        return datetime.strptime(prefix, f"{TRASH}{_DAY}/").replace(tzinfo=UTC).date() <= last
+        return datetime.strptime(prefix, f"{TRASH}{_DAY}/").replace(tzinfo=UTC).date()
     except ValueError:
-        return False
+        return None
 
 
 def _last_day(now: datetime, protect: float) -> date:

@@ -116,6 +116,12 @@ def orphaned(before: float) -> ColumnElement[bool]:
     return or_(OPS.c.unknown_at < before, func.coalesce(NODES.c.lease_until, OPS.c.began) < before)
 
 
+def oldest(tx: Transaction, scope: Scope) -> float:
+    """Return for how long the oldest write to the primary is under way that is not over, in seconds; 0: none is."""
+    began = tx.connection.scalar(select(func.min(OPS.c.began)).where(OPS.c.route == scope.route, ~OPS.c.on_fallback))
+    return 0.0 if began is None else tx.now - began
+
+
 def keys_in_flight(tx: Transaction, scope: Scope, ats: Sequence[Address]) -> set[Address]:
     """Return those addresses to which clients are writing on the primary."""
     wanted = tuple_(OPS.c.bucket, OPS.c.key).in_([(at.bucket, at.key.encode()) for at in ats])

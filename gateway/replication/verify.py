@@ -13,7 +13,7 @@ from gateway.replication.copier import STAMP, is_copy
 from gateway.replication.journal import Journal
 from gateway.replication.outcome import name_of
 from gateway.replication.records import SOURCE_MISSING
-from gateway.replication.walk import Pair, side_by_side
+from gateway.replication.walk import Pair, batches, side_by_side
 from gateway.storage import Address, Backend, ObjectInfo
 from gateway.transfer import chunks_of, room_at_once
 
@@ -73,7 +73,7 @@ class Verify:
         `patience`: seconds for which that is waited for. Raises: S3Error, where one side cannot be listed.
         """
         waiting: list[str] = []
-        async for pairs in _together(side_by_side(bucket, self._primary, self._mirror, prefix), AT_ONCE[self._level]):
+        async for pairs in batches(side_by_side(bucket, self._primary, self._mirror, prefix), AT_ONCE[self._level]):
             for finding in await asyncio.gather(*(self._compare(bucket, pair) for pair in pairs)):
                 if finding.mark is Mark.PENDING and len(waiting) < WAITING:
                     waiting.append(finding.key)
@@ -167,7 +167,7 @@ class Verify:
             return ""
         if source.digest != copy.digest:
             return "bytes"
-        if _have_other_checksums(source.info, copy.info):
+        if have_other_checksums(source.info, copy.info):
             return "checksum"
         if is_copy(copy.info, source.info) or _are_twins(copy.info, source.info):
             return ""
@@ -197,16 +197,6 @@ class Verify:
             return None
 
 
-async def _together(pairs: AsyncIterator[Pair], many: int) -> AsyncIterator[Sequence[Pair]]:
-    batch: list[Pair] = []
-    async for pair in pairs:
-        batch.append(pair)
-        if len(batch) == many:
-            yield batch
-            batch = []
-    yield batch
-
-
 def _is_same_state(before: _Seen | None, after: ObjectInfo | None) -> bool:
     if before is None or after is None:
         return before is None and after is None
@@ -214,7 +204,7 @@ def _is_same_state(before: _Seen | None, after: ObjectInfo | None) -> bool:
     return (one.etag, one.modified, one.size, one.labels) == (after.etag, after.modified, after.size, after.labels)
 
 
-def _have_other_checksums(one: ObjectInfo, other: ObjectInfo) -> bool:
+def have_other_checksums(one: ObjectInfo, other: ObjectInfo) -> bool:
     """Say whether both have a checksum of all the bytes, by the same algorithm, and another."""
     if one.checksum is None or other.checksum is None or one.checksum.composite or other.checksum.composite:
         return False

@@ -1,0 +1,234 @@
+"""`gateway snapshot` as people and programs run it."""
+
+import asyncio
+import json
+import re
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from gateway.cli import main
+from gateway.cli.route import journal_of
+from gateway.config import load
+from gateway.replication.records import Baseline
+from gateway.state import open_store
+from tests.cli.test_mirror import started
+from tests.gateway_process import until
+
+BUCKETS = {
+    "media": {"backend": "disk", "mirrors": ["backup"], "failover": "manual"},
+    "plain": {"backend": "disk"},
+    "*": {"backend": "disk"},
+}
+STORE = ("--store", "vault:snapshots")
+
+
+class Ran:
+    """Runs commands in this process: to start one costs a second."""
+
+    def __init__(self, folder):
+        self.folder, self.key = folder, folder / "snapshot-key"
+        self.kept = folder / "vault" / "snapshots" / ".gw" / "snapshot" / "plain"
+
+    def __call__(self, command, bucket, *arguments):
+        words = ["snapshot", command, bucket, *arguments, *(STORE if bucket == "plain" else ())]
+        return CliRunner().invoke(main, [*words, "--config", str(self.folder / "config.yaml")])
+
+    def create(self, bucket="plain", *arguments):
+        done = self("create", bucket, *arguments)
+        assert done.exit_code == 0, done.stderr
+        return done.stdout.strip()
+
+    def write(self, key, data):
+        path = self.folder / "disk" / "plain" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A bucket on a disk, of which snapshots are kept on another; nobody serves it."""
+    names = ("disk", "vault", "backup")
+    config = {
+        "backends": {name: {"type": "local", "path": str(tmp_path / name)} for name in names},
+        "buckets": BUCKETS,
+        "keys": [],
+        "state": f"sqlite:///{tmp_path}/state.db",
+        "snapshots": {"key": str(tmp_path / "snapshot-key")},
+        "log": {"audit": False},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "vault" / "snapshots").mkdir(parents=True)
+    run = Ran(tmp_path)
+    run.write("old", b"old")
+    run.write("a/b", b"b")
+    return run
+
+
+def test_a_snapshot_is_taken_listed_compared_and_deleted(run):
+    identity = run.create()
+    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", identity)
+    [listed] = json.loads(run("list", "plain", "--json").stdout)
+    assert (listed["id"], listed["backend"], listed["objects"], listed["bytes"]) == (identity, "disk", 2, 4)
+    assert identity in run("list", "plain").stdout
+    same = run("verify", "plain", identity, "--all")
+    assert (same.exit_code, same.stdout) == (0, "= a/b\n= old\n")
+    assert run("delete", "plain", identity).exit_code == 0
+    assert ([*run.kept.glob("*")], run("list", "plain").stdout) == ([], "")
+
+
+def test_what_is_lost_is_told_by_the_exit_status(run):
+    run.create()
+    (run.folder / "disk" / "plain" / "old").unlink()
+    run.write("a/b", b"other")
+    run.write("more", b"")
+    done = run("verify", "plain")
+    assert (done.exit_code, done.stdout) == (1, "* a/b\tlost\n+ more\n- old\tlost\n")
+    assert "2 of the snapshot lost" in done.stderr
+
+
+def test_where_clients_would_see_it_nothing_is_kept(run):
+    for store in ("disk:plain", "disk:anything"):
+        done = run("create", "media", "--store", store)
+        assert (done.exit_code, "clients see all of it" in done.stderr) == (1, True)
+
+
+def test_a_mirror_that_does_not_hold_all_is_not_described(run):
+    config = load(run.folder / "config.yaml")
+
+    async def begin():
+        async with open_store(config.state) as store:
+            await journal_of(config, "media", store).set_baseline("backup", Baseline.RUNNING)
+
+    asyncio.run(begin())
+    done = run("create", "media")
+    assert done.exit_code == 1
+    assert "its baseline is running, so it does not hold the whole of media" in done.stderr
+
+
+def test_a_manifest_that_is_not_what_was_signed_is_refused_by_all(run):
+    identity = run.create()
+    [file] = run.kept.glob("*")
+    data = file.read_bytes()
+    file.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    done = run("verify", "plain", identity)
+    assert (done.exit_code, "not those that were signed" in done.stderr) == (1, True)
+    file.write_bytes(data[:30] + bytes([data[30] ^ 1]) + data[31:])
+    assert run("list", "plain").exit_code == 2
+    assert run("verify", "plain").exit_code == 1
+
+
+def test_without_its_key_nothing_is_believed_and_none_is_made(run):
+    identity = run.create()
+    assert run.key.stat().st_mode & 0o777 == 0o600
+    text = run.key.read_text()
+    run.key.unlink()
+    done = run("verify", "plain", identity)
+    assert (done.exit_code, "snapshots.key" in done.stderr, run.key.exists()) == (1, True, False)
+    run.create()
+    assert run.key.read_text() != text
+    assert run("verify", "plain", identity).exit_code == 1
+    run.key.write_text(run.key.read_text() + text)
+    assert run("verify", "plain", identity).exit_code == 0
+
+
+@pytest.mark.parametrize(("mode", "status"), [(0o644, 1), (0o660, 1), (0o640, 0), (0o400, 0)])
+def test_a_key_that_others_can_read_is_not_used(run, mode, status):
+    run.create()
+    run.key.chmod(mode)
+    done = run("create", "plain")
+    assert (done.exit_code, "chmod 600" in done.stderr) == (status, bool(status))
+
+
+@pytest.mark.parametrize("text", ["", "\n", "abcd\n", "g" * 64, "é"])
+def test_what_is_no_key_is_not_used(run, text):
+    run.create()
+    run.key.write_text(text)
+    assert run("create", "plain").exit_code == 1
+
+
+def test_prometheus_is_told_when_one_was_taken(run):
+    file = run.folder / "snapshot.prom"
+    run.create("plain", "--metrics", str(file))
+    assert 'gateway_snapshot_objects{bucket="plain"} 2.0' in file.read_text()
+    before = file.read_text()
+    run.key.write_text("")
+    assert run("create", "plain", "--metrics", str(file)).exit_code == 1
+    assert file.read_text() == before
+
+
+def test_only_a_part_of_a_bucket_is_described(run):
+    run.create("plain", "--prefix", "a/")
+    assert run("verify", "plain", "--all").stdout == "= a/b\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["create", "*"], "name one bucket"),
+        (["create", "media", "--of", "vault"], "neither its backend nor a mirror is vault"),
+        (["create", "media", "--store", "nowhere:b"], "there is no backend nowhere"),
+        (["create", "media", "--store", "vault"], "expected BACKEND:BUCKET"),
+        (["create", "media"], "there is no"),
+        (["verify", "plain", "20260101T000000Z-abcdef"], "There is no such snapshot"),
+        (["verify", "plain"], "There is no snapshot of plain"),
+        (["delete", "plain", "../old"], "is no id of a snapshot"),
+    ],
+)
+def test_what_is_not_there_is_told(run, arguments, said):
+    run("delete", "plain", run.create())
+    done = run(*arguments)
+    assert done.exit_code > 0
+    assert said in done.stderr
+
+
+# --- beside a gateway that serves ---
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gateway")
+    (folder / "disk").symlink_to(folder / "objects")
+    with started(folder, buckets=BUCKETS, snapshots={"key": str(folder / "snapshot-key")}) as process:
+        run = Ran(folder)
+        run.process, run.client = process, process.client()
+        yield run
+
+
+@pytest.fixture
+def in_step(serving):
+    """Wait until the mirror of "media" holds all that it should."""
+
+    def in_step():
+        words = ["mirror", "status", "media", "--json", "--config", str(serving.folder / "config.yaml")]
+        told = json.loads(CliRunner().invoke(main, words).stdout)[0]["mirrors"][0]
+        return (told["baseline"], told["pending"]) == ("complete", 0)
+
+    until(in_step)
+    return lambda: until(in_step)
+
+
+def test_what_went_since_is_told_and_whether_it_is_kept(serving, in_step):
+    serving.client.put_object(Bucket="media", Key="old", Body=b"old")
+    serving.client.put_object(Bucket="media", Key="a/b", Body=b"b", ContentType="image/png")
+    in_step()
+    serving.create("media")
+    serving.client.put_object(Bucket="media", Key="old", Body=b"new")
+    serving.client.delete_object(Bucket="media", Key="a/b")
+    serving.client.put_object(Bucket="media", Key="more", Body=b"")
+    in_step()
+    done = serving("verify", "media", "--level", "L2")
+    assert (done.exit_code, done.stdout) == (0, "- a/b\tkept\n+ more\n* old\tkept\n")
+
+
+def test_clients_see_nothing_of_it(serving, in_step):
+    serving.create("media", "--of", "disk")
+    listed = serving.client.list_objects_v2(Bucket="media").get("Contents", [])
+    assert [each["Key"] for each in listed if each["Key"].startswith(".gw")] == []
+
+
+def test_it_is_in_the_audit_log_who_took_and_who_deleted(serving, in_step):
+    serving("delete", "media", serving.create("media"))
+    until(lambda: '"operation":"snapshot delete"' in serving.process.log)
+    assert '"operation":"snapshot create"' in serving.process.log
