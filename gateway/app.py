@@ -20,10 +20,12 @@ from gateway.backends.registry import BACKENDS
 from gateway.beside import beside
 from gateway.budget import BUDGET
 from gateway.config import Config, models
+from gateway.config.cors import compiled
 from gateway.config.follow import Follow
 from gateway.config.keyfile import kept_key
 from gateway.config.models import EVERY_OTHER, Bucket, KeyFile, Local
 from gateway.config.models import Backend as BackendSettings
+from gateway.cors import Cors
 from gateway.doctor.examine import Patient, as_json, examine
 from gateway.errors import S3Error
 from gateway.message import Owner
@@ -154,7 +156,7 @@ async def build(
         routes = _routes(config, backends, replicated)
         imaged = await opened.enter_async_context(_imaged(config, _routed(routes), worker, sharing))
         storage = _protected(config, imaged)
-        service = Service(storage, config.region, _keeps_acls(config))
+        service = Service(storage, config.region, _keeps_acls(config), _cors(config))
         policy = Policy(storage, public=_is_public(config), keeps_acls=_keeps_acls(config))
         verifier = Verifier(keys_of(config), config.region, sigv2=config.auth.sigv2)
         parser, throttle = Parser(config.domain, config.trusted_proxies), _throttle(config, ledger)
@@ -374,6 +376,12 @@ def _is_public(config: Config) -> Callable[[str], bool]:
 
 def _keeps_acls(config: Config) -> Callable[[str], bool]:
     return _are(config, lambda bucket: bucket.acls == "canned")
+
+
+def _cors(config: Config) -> Callable[[str], Cors | None]:
+    rules = {name: compiled(bucket.cors) for name, bucket in config.buckets.items()}
+    otherwise = rules.get(EVERY_OTHER)
+    return lambda name: rules.get(name, otherwise)
 
 
 def _expiry(config: Config) -> Expiry:

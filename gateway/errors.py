@@ -278,6 +278,10 @@ class AccessForbidden(S3Error):
     status, message = 403, "CORSResponse: CORS is not enabled for this bucket."
 
 
+class NoSuchCORSConfiguration(S3Error):
+    status, message = 404, "The CORS configuration does not exist"
+
+
 class InvalidAccessKeyId(S3Error):
     status, message = 403, "The AWS Access Key Id you provided does not exist in our records."
 

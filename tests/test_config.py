@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Config, ConfigError, is_exposed, load, parse
+from gateway.config.cors import compiled
 from gateway.config.models import KeyFile
+from gateway.cors import Rule
 
 ROOT = Path(__file__).parent.parent
 SECRET = "do-not-show-me"
@@ -179,6 +181,63 @@ buckets:
         "asked": day,
         "fixed": None,
     }
+
+
+def with_cors(rules):
+    return f"buckets:\n  '*':\n    backend: disk\n    cors:\n{rules}"
+
+
+def test_what_pages_may_ask_is_taken_as_it_is_said():
+    origins = "id: app, allowed_origins: ['https://*.a.b', 'null'], allowed_methods: [GET, PUT]"
+    headers = "allowed_headers: [x-amz-*], expose_headers: [ETag], max_age: 50m"
+    config = parse(with_cors(f"      - {{{origins}, {headers}}}"), "c.yaml", {})
+    rules = compiled(config.bucket("any").cors)
+    assert rules.rules == [Rule(("https://*.a.b", "null"), ("GET", "PUT"), ("x-amz-*",), ("ETag",), 3000, "app")]
+
+
+def test_without_rules_pages_may_ask_nothing():
+    assert compiled(Config.model_validate({}).bucket("any").cors) is None
+
+
+ORIGIN = "expected an origin such as https://app.example.com, without a path or a / at its end"
+ALLOWED = 'expected the name of a header such as content-type, with at most one "*"'
+EXPOSED = 'expected the name of a header such as ETag, without any "*"'
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("allowed_methods: [GET]", ".allowed_origins: is required"),
+        ("allowed_origins: ['*']", ".allowed_methods: is required"),
+        ("allowed_origins: [], allowed_methods: [GET]", ".allowed_origins: must not be empty"),
+        ("allowed_origins: ['*'], allowed_methods: []", ".allowed_methods: must not be empty"),
+        ("allowed_origins: ['http://*.*'], allowed_methods: [GET]", '.allowed_origins[0]: expected at most one "*"'),
+        ("allowed_origins: ['*', 'https://a.b/'], allowed_methods: [GET]", f".allowed_origins[1]: {ORIGIN}"),
+        ("allowed_origins: ['https://a.b/c'], allowed_methods: [GET]", f".allowed_origins[0]: {ORIGIN}"),
+        ("allowed_origins: ['a b'], allowed_methods: [GET]", f".allowed_origins[0]: {ORIGIN}"),
+        (
+            "allowed_origins: ['*'], allowed_methods: [GET, PATCH]",
+            ".allowed_methods[1]: expected 'GET', 'PUT', 'POST', 'DELETE' or 'HEAD'",
+        ),
+        ("allowed_origins: ['*'], allowed_methods: [GET], allowed_headers: ['*x*']", f".allowed_headers[0]: {ALLOWED}"),
+        ("allowed_origins: ['*'], allowed_methods: [GET], allowed_headers: ['x y']", f".allowed_headers[0]: {ALLOWED}"),
+        ("allowed_origins: ['*'], allowed_methods: [GET], expose_headers: ['*']", f".expose_headers[0]: {EXPOSED}"),
+        ("allowed_origins: ['*'], allowed_methods: [GET], max_age: 3000", f".max_age: {DURATION}"),
+        (
+            f"allowed_origins: ['*'], allowed_methods: [GET], id: {'x' * 256}",
+            ".id: string should have at most 255 characters",
+        ),
+        ("allowed_origins: ['*'], allowed_methods: [GET], age: 1", ".age: unknown key"),
+    ],
+)
+def test_rules_that_s3_would_not_take_stop_the_start(said, expected):
+    assert problem(with_cors(f"      - {{{said}}}")).startswith(f"c.yaml:5: buckets.*.cors[0]{expected}")
+
+
+def test_no_bucket_has_more_rules_than_s3_lets_it():
+    rule = "      - {allowed_origins: ['*'], allowed_methods: [GET]}\n"
+    assert len(parse(with_cors(rule * 100), "c.yaml", {}).bucket("any").cors) == 100
+    assert problem(with_cors(rule * 101)) == "c.yaml:4: buckets.*.cors: expected at most 100 rules, there are 101"
 
 
 def test_all_problems_are_told_at_once_in_the_order_of_the_file():

@@ -22,6 +22,7 @@ from pydantic import (
 
 from gateway.auth.keys import Grants
 from gateway.backends.s3.endpoint import endpoint_of
+from gateway.config.cors import CorsRules
 from gateway.config.images import BucketImages, Images
 from gateway.config.machine import available_memory
 from gateway.config.section import Section
@@ -223,6 +224,7 @@ class Bucket(Elsewhere):
     expire_uploads: Seconds | None = Field(None, gt=0)
     public: Literal["read"] | None = None
     acls: Literal["disabled", "canned"] = "disabled"
+    cors: CorsRules = ()
     images: BucketImages | None = None
 
     @property

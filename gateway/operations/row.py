@@ -44,8 +44,9 @@ class Operation:
 
     async def run(self, service: Service, call: Call) -> Answer:
         """Carry the call out, unless its headers ask for what is not done here."""
-        call.headers = with_carried(call.headers, call.query)
-        await refuse_demands(service, call)
+        if call.method != "OPTIONS":  # else the URL is that of a request to come, which is not what is asked for yet
+            call.headers = with_carried(call.headers, call.query)
+            await refuse_demands(service, call)
         return await self.function(service, call)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.cors import Cors
 from gateway.storage import Backend
 
 
@@ -13,3 +14,4 @@ class Service:
     storage: Backend
     region: str
     keeps_acls: Callable[[str], bool] = lambda _bucket: False  # `acls: canned` of that bucket; else BucketOwnerEnforced
+    cors: Callable[[str], Cors | None] = lambda _bucket: None  # what pages of other origins may ask of that bucket

@@ -10,14 +10,7 @@ from itertools import chain, combinations
 from types import MappingProxyType
 from typing import Final
 
-from gateway.errors import (
-    AccessForbidden,
-    BadRequest,
-    InvalidArgument,
-    MethodNotAllowed,
-    NotImplementedByGateway,
-    S3Error,
-)
+from gateway.errors import InvalidArgument, MethodNotAllowed, NotImplementedByGateway, S3Error
 from gateway.message import Answer, Call
 from gateway.operations import (
     acl,
@@ -25,6 +18,7 @@ from gateway.operations import (
     buckets,
     completing,
     copying,
+    cors,
     deleting,
     listing,
     multipart,
@@ -60,6 +54,7 @@ SUPPORTED: Final[Sequence[Operation]] = (
     _bucket("DeleteBucket", "DELETE", "", "admin", buckets.delete_bucket),
     _bucket("GetBucketLocation", "GET", "location", "list", buckets.get_bucket_location),
     _bucket("GetBucketVersioning", "GET", "versioning", "list", buckets.get_bucket_versioning),
+    _bucket("GetBucketCors", "GET", "cors", "admin", cors.get_bucket_cors),
     _bucket("GetBucketAcl", "GET", "acl", "admin", acl.get_bucket_acl),
     _bucket("PutBucketAcl", "PUT", "acl", "admin", acl.put_bucket_acl),
     _bucket("ListObjects", "GET", "", "", listing.list_objects),
@@ -101,16 +96,6 @@ def _has(call: Call, need: str) -> bool:
     return need in call.query
 
 
-async def _refuse_preflight(_service: Service, call: Call) -> Answer:
-    """Answer as a bucket without CORS does. https://docs.aws.amazon.com/AmazonS3/latest/API/RESTOPTIONSobject.html."""
-    if "origin" not in call.headers:
-        raise BadRequest("Insufficient information. Origin request header needed.")
-    method = call.headers.get("access-control-request-method")
-    if not method:
-        raise BadRequest("Invalid Access-Control-Request-Method: null")
-    raise AccessForbidden(Method=method, ResourceType=Scope.OBJECT if call.key else Scope.BUCKET)
-
-
 async def _refuse_unknown(_service: Service, call: Call) -> Answer:
     raise _refusal(call)
 
@@ -133,7 +118,7 @@ def _refusal(call: Call) -> S3Error:
     return NotImplementedByGateway(QueryParameter=", ".join(sorted(asked)))
 
 
-PREFLIGHT: Final = Operation("OptionsObject", "OPTIONS", Scope.OBJECT, NOTHING, "", _refuse_preflight)
+PREFLIGHT: Final = Operation("OptionsObject", "OPTIONS", Scope.OBJECT, NOTHING, "", cors.preflight)
 NO_OPERATION: Final = Operation("Unsupported", "", Scope.SERVICE, NOTHING, "", _refuse_unknown)
 OPERATIONS: Final[Sequence[Operation]] = (*SUPPORTED, *UNSUPPORTED, PREFLIGHT, NO_OPERATION)
 SUBRESOURCES: Final = frozenset().union(*(row.subresources | row.optional for row in OPERATIONS))

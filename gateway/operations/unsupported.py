@@ -32,7 +32,6 @@ _BUCKET: Final[Mapping[str, Mapping[str, str]]] = {
         "GetBucketAbac": "abac",
         "GetBucketAccelerateConfiguration": "accelerate",
         "GetBucketAnalyticsConfiguration": "analytics + id",
-        "GetBucketCors": "cors",
         "GetBucketEncryption": "encryption",
         "GetBucketIntelligentTieringConfiguration": "intelligent-tiering + id",
         "GetBucketInventoryConfiguration": "inventory + id",

@@ -45,6 +45,7 @@ class Exchange:
     payload: StreamReader
     request_id: str = field(default_factory=new_id)
     call: Call | None = None
+    cors: Mapping[str, str] | None = None  # headers of the answer, whatever that is, for pages of other origins
     status: int = 0  # of what became of it, also where the head said 200 before; 0: nothing was answered yet
     sent: int = 0  # bytes of the answer's body
     error: str = ""

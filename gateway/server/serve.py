@@ -10,6 +10,7 @@ from gateway.auth.verify import Verifier
 from gateway.budget import BUDGET
 from gateway.errors import InternalError, S3Error
 from gateway.message import Answer, Call
+from gateway.operations import cors
 from gateway.operations.service import Service
 from gateway.operations.table import resolve
 from gateway.server.connection import ClientGoneError
@@ -36,6 +37,7 @@ class Pipeline:
         """Answer a request, whatever it is."""
         try:
             call = exchange.call = self.parse(exchange)
+            exchange.cors = cors.headers(self.service, call)
             async with call.keep_open:
                 await write(exchange, await self._run(exchange, call))
         except ClientGoneError:

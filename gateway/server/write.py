@@ -173,7 +173,7 @@ def _head(exchange: Exchange, answer: Answer, length: int | None) -> bytes:
         lines.append("Connection: close\r\n")
     elif exchange.old:
         lines.append("Connection: keep-alive\r\n")
-    lines.append(_fields(answer.headers))
+    lines.append(_fields({**answer.headers, **exchange.cors} if exchange.cors else answer.headers))
     return "".join(lines).encode()
 
 

@@ -146,6 +146,22 @@ def test_a_file_that_is_wrong_changes_nothing_and_is_told_of(gateway):
     assert gateway.metric("gateway_config_last_reload_successful") == 1
 
 
+def test_pages_are_let_in_and_kept_out_while_running(gateway):
+    origin = "https://app.example.com"
+    client = gateway.client()
+    client.meta.events.register("before-send.s3", lambda request, **_: request.headers.__setitem__("Origin", origin))
+
+    def allowed():
+        return client.head_bucket(Bucket="bucket")["ResponseMetadata"]["HTTPHeaders"].get("access-control-allow-origin")
+
+    assert allowed() is None
+    rule = {"allowed_origins": [origin], "allowed_methods": ["HEAD"], "max_age": "1h"}
+    gateway.reload({"buckets": {"*": {"backend": "disk", "cors": [rule]}}})
+    assert allowed() == origin
+    gateway.reload({"buckets": {"*": {"backend": "disk", "cors": [rule]}, "bucket": {"backend": "disk"}}})
+    assert allowed() is None
+
+
 def test_a_backend_that_cannot_be_opened_leaves_the_old_configuration_in_force(gateway, tmp_path):
     (tmp_path / "file").write_text("no folder")
     broken = {"type": "local", "path": str(tmp_path / "file")}

@@ -10,7 +10,7 @@ from prometheus_client import Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from gateway import metrics
-from gateway.operations.table import SUPPORTED
+from gateway.operations.table import PREFLIGHT, SUPPORTED
 from gateway.routing.observe import AMBIGUOUS, CLIENT_ERROR, FAILURE, OK, THROTTLE, Observe
 from gateway.server.audit import AUTHENTICATION
 
@@ -114,7 +114,7 @@ def _labels() -> str:
     assert not others, "the page says that all histograms have the same buckets"
     return LABELS.format(
         bounds=", ".join(f"{bound:g}" for bound in bounds[:-1]),
-        operations=_listed(row.name for row in SUPPORTED),
+        operations=_listed(row.name for row in (*SUPPORTED, PREFLIGHT)),
         calls=_listed(name for name in vars(Observe) if not name.startswith("_") and name != "note"),
         reasons=_listed(AUTHENTICATION),
         outcomes="; ".join(f"`{outcome}`: {told}" for outcome, told in OUTCOMES.items()),

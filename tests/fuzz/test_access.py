@@ -43,6 +43,7 @@ ROWS = {
     "GetBucketLocation": Row("GET", "/{}?location", "list", whole=True),
     "GetBucketVersioning": Row("GET", "/{}?versioning", "list", whole=True),
     "GetBucketAcl": Row("GET", "/{}?acl", "admin", whole=True),
+    "GetBucketCors": Row("GET", "/{}?cors", "admin", whole=True),
     "PutBucketAcl": Row("PUT", "/{}?acl", "admin", (("x-amz-acl", "private"),), whole=True),
     "ListObjects": Row("GET", "/{}?prefix=mine/", "list"),
     "ListObjectsV2": Row("GET", "/{}?list-type=2&prefix=mine/", "list"),

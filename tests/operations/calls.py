@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, unquote
 import xmltodict
 
 from gateway.backends.memory import Memory
+from gateway.cors import Cors
 from gateway.errors import AccessDenied
 from gateway.message import ANONYMOUS_ID, Answer, Call, Caller, Headers, Owner
 from gateway.operations.service import Service
@@ -96,9 +97,15 @@ def call(  # noqa: PLR0913 - a request has that many parts
     )
 
 
-def service(storage: Backend | None = None, *, region: str = "us-east-1", acls: Collection[str] = ()) -> Service:
-    """Return a service on memory; the buckets named in `acls` keep ACLs ("*": all of them)."""
-    return Service(storage or Memory(), region, lambda bucket: bucket in acls or "*" in acls)
+def service(
+    storage: Backend | None = None,
+    *,
+    region: str = "us-east-1",
+    acls: Collection[str] = (),
+    cors: Mapping[str, Cors] | None = None,
+) -> Service:
+    """Return a service on memory; buckets named in `acls` keep ACLs ("*": all of them), those in `cors` have rules."""
+    return Service(storage or Memory(), region, lambda bucket: bucket in acls or "*" in acls, (cors or {}).get)
 
 
 async def bucket(of: Service, name: str = "bucket", keys: Collection[str] = (), owner: str = "alice-id") -> Service:

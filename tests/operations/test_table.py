@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import botocore
 import pytest
 
-from gateway.errors import AccessForbidden, InvalidArgument, MethodNotAllowed, NotImplementedByGateway, S3Error
+from gateway.errors import InvalidArgument, MethodNotAllowed, NotImplementedByGateway, S3Error
 from gateway.operations.table import OPERATIONS, SUBRESOURCES, SUPPORTED, resolve
 from gateway.storage import Address
 from tests.operations.calls import ANYBODY, bucket, call, service
@@ -216,16 +216,3 @@ async def test_who_signs_nothing_is_not_told_what_is_implemented():
 async def test_form_uploads_are_refused():
     assert name_of("POST", "/bucket") == "PostObject"
     assert isinstance(await refusal("POST", "/bucket"), NotImplementedByGateway)
-
-
-@pytest.mark.parametrize("target", ["/bucket", "/bucket/key", "/bucket/key?acl"])
-async def test_preflights_are_answered_as_by_a_bucket_without_cors(target):
-    asked = {"Origin": "https://example.com", "Access-Control-Request-Method": "PUT"}
-    error = await refusal("OPTIONS", target, headers=asked)
-    assert isinstance(error, AccessForbidden)
-    assert error.fields["Method"] == "PUT"
-
-
-@pytest.mark.parametrize("headers", [{}, {"Origin": "https://example.com"}, {"Access-Control-Request-Method": "PUT"}])
-async def test_preflights_have_to_say_what_they_ask(headers):
-    assert (await refusal("OPTIONS", "/bucket/key", headers=headers)).code == "BadRequest"

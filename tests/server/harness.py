@@ -16,6 +16,7 @@ from gateway.auth.keys import Grants, Key
 from gateway.auth.policy import Policy
 from gateway.auth.verify import Verifier
 from gateway.backends.memory import Memory
+from gateway.cors import Cors
 from gateway.operations.service import Service
 from gateway.server.bind import bind
 from gateway.server.exchange import Exchange
@@ -146,6 +147,7 @@ async def serving(  # noqa: PLR0913  what a site may have, by name
     *,
     throttle: Throttle | None = None,
     proxies: Sequence[IPv4Network] = (),
+    cors: Mapping[str, Cors] | None = None,
 ) -> AsyncIterator[Site]:
     """Serve on a free port until the context ends, and drain then."""
     backend = storage or Memory()
@@ -155,7 +157,7 @@ async def serving(  # noqa: PLR0913  what a site may have, by name
         Parser(domains, proxies),
         Verifier({ACCESS_KEY: key}, "us-east-1"),
         Policy(backend, public=lambda bucket: bucket == "open", keeps_acls=lambda _: False),
-        Service(backend, "us-east-1"),
+        Service(backend, "us-east-1", cors=(cors or {}).get),
         throttle,
     )
     ended: asyncio.Queue[Exchange] = asyncio.Queue()
