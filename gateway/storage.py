@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol
 
 from gateway.checksums import Checksum, Digest
 from gateway.conditions import ANY_STATE, Conditions
-from gateway.errors import EntityTooLarge, IncompleteBody
+from gateway.errors import EntityTooLarge, IncompleteBody, InvalidRange
 from gateway.hashing import Errand
 
 PIECE: Final = 244 * 1024  # how much of a body is hashed and passed on at once: whole pages, and no more than uvloop
@@ -81,7 +81,8 @@ class ReadOptions:
     """Which bytes are wanted, and when.
 
     `range`: bytes=0-9 is slice(0, 10), bytes=5- is slice(5, None), bytes=-5 is slice(-5, None). A range that holds
-    no byte of the object raises InvalidRange, whatever the backend. `part` asks for the bytes of one part
+    no byte of the object raises InvalidRange, whatever the backend; but the last bytes of an empty one are all of it,
+    as on S3 (https://github.com/apache/arrow-rs-object-store/issues/846). `part` asks for the bytes of one part
     (1 … 10000; part 1 of an object that is not multipart is the whole of it; beyond the last: InvalidPartNumber).
     `parts` asks for `ObjectInfo.parts`, which cost an extra look.
     """
@@ -90,6 +91,15 @@ class ReadOptions:
     part: int | None = None
     conditions: Conditions = ANY_STATE
     parts: bool = False
+
+    def span(self, size: int) -> tuple[int, int]:
+        """Return which bytes [start, stop) of `size` the range holds, all of them without one. Raises: InvalidRange."""
+        if self.range is None:
+            return 0, size
+        start, stop, _ = self.range.indices(size)
+        if start >= stop and (size or self.range.start >= 0):
+            raise InvalidRange.of(size)
+        return start, stop
 
 
 @dataclass(frozen=True, slots=True)

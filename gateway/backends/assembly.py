@@ -15,7 +15,6 @@ from gateway.errors import (
     InvalidPart,
     InvalidPartNumber,
     InvalidPartOrder,
-    InvalidRange,
     InvalidRequest,
     MalformedXML,
     PreconditionFailed,
@@ -127,12 +126,7 @@ def span(size: int, parts: Sequence[Part], options: ReadOptions) -> tuple[int, i
     """
     if options.part is not None:
         return _part_span(size, parts, options.part)
-    if options.range is None:
-        return 0, size
-    start, stop, _ = options.range.indices(size)
-    if start >= stop:
-        raise InvalidRange.of(size)
-    return start, stop
+    return options.span(size)
 
 
 def _part_span(size: int, parts: Sequence[Part], number: int) -> tuple[int, int]:

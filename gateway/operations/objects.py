@@ -94,7 +94,7 @@ def _described(call: Call, info: ObjectInfo, options: ReadOptions, span: tuple[i
     headers = object_headers(info, call, _checksum(info, options, span))
     if options.part is not None and info.part_count:
         headers["x-amz-mp-parts-count"] = str(info.part_count)
-    if start == stop:  # part 1 of an empty object: HTTP cannot name a range without bytes
+    if start == stop:  # part 1 of an empty object, or its last bytes: HTTP cannot name a range without bytes
         return 200, headers
     headers["Content-Range"] = f"bytes {start}-{stop - 1}/{info.size}"
     return 206, headers
@@ -116,9 +116,4 @@ def _span(info: ObjectInfo, options: ReadOptions) -> tuple[int, int]:
     if options.part is not None and info.parts:
         start = sum(part.size for part in info.parts[: options.part - 1])
         return start, start + info.parts[options.part - 1].size
-    if options.range is None:
-        return 0, info.size
-    start, stop, _ = options.range.indices(info.size)
-    if start >= stop:
-        raise InvalidRange.of(info.size)
-    return start, stop
+    return options.span(info.size)

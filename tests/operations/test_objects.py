@@ -208,6 +208,25 @@ async def test_an_empty_object_has_no_range(service, ask):
     assert (await ask(service)).status == 200
 
 
+async def test_the_last_bytes_of_an_empty_object_are_none(service):
+    await put(service, b"")
+    for asked in ("bytes=-1", "bytes=-70"):
+        answer = await get(service, {"Range": asked})
+        assert (answer.status, answer.content.content) == (200, b"")
+        assert "Content-Range" not in answer.headers
+        answer = await head(service, {"Range": asked})
+        assert (answer.status, answer.length) == (200, 0)
+        assert "Content-Range" not in answer.headers
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-", "bytes=0-0", "bytes=-0"])
+@pytest.mark.parametrize("ask", [get, head])
+async def test_other_ranges_of_an_empty_object_are_refused(service, ask, asked):
+    await put(service, b"")
+    with pytest.raises(InvalidRange):
+        await ask(service, {"Range": asked})
+
+
 async def test_a_range_is_told_a_checksum_only_if_it_is_the_whole(service):
     await put(service)
     enabled = {"x-amz-checksum-mode": "ENABLED"}

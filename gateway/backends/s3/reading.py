@@ -32,7 +32,7 @@ from gateway.storage import SMALL, Address, Download, ObjectInfo, Part, ReadOpti
 AT_ONCE: Final = 16  # parts looked at at the same time
 PARTIAL: Final = 206
 _PAGE: Final = 1000
-_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]+)-(-1|[0-9]+)/([0-9]+)")  # MinIO has "0--1/0" of an empty object
 
 
 class Reader:
@@ -56,7 +56,7 @@ class Reader:
         """Return an object and the answer that it comes with, which is to be closed."""
         if options.range and options.range.stop == 0:  # a range that no header can name
             raise InvalidRange.of((await self.head(at, options)).size)
-        answer = await self._ask("GET", at, options)
+        answer = await self._answer(at, options)
         try:
             info, start, stop = _described(at.key, answer, options)
             _check_span(info, options, (start, stop))
@@ -66,6 +66,16 @@ class Reader:
             answer.close()
             raise
         return answer, Download(info, start, stop, content)
+
+    async def _answer(self, at: Address, options: ReadOptions) -> Answer:
+        """Ask for the bytes of an object; some servers have to be asked for all of an empty one, not for its last."""
+        try:
+            return await self._ask("GET", at, options)
+        except InvalidRange as error:
+            options.span(
+                int(error.fields["ActualObjectSize"])
+            )  # raises it again, unless the last of none are asked for
+            return await self._ask("GET", at, replace(options, range=None))
 
     async def _ask(self, method: str, at: Address, options: ReadOptions) -> Answer:
         headers = condition_headers(await self._sendable(at, options.conditions))

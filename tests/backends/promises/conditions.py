@@ -100,7 +100,7 @@ class ReadConditionPromises:
             (10, slice(11, 20)),
             (0, slice(0, 1)),
             (0, slice(0, None)),
-            (0, slice(-1, None)),
+            (0, slice(0, 0)),
             (MIB, slice(MIB, None)),
         ],
     )
@@ -110,6 +110,13 @@ class ReadConditionPromises:
         with pytest.raises(InvalidRange) as caught:
             await read(storage, at, ReadOptions(range=wanted))
         assert caught.value.headers["Content-Range"] == f"bytes */{size}"
+
+    async def test_the_last_bytes_of_an_empty_object_are_all_of_it(self, storage, bucket):
+        at = Address(bucket, "key")
+        await put(storage, at, b"")
+        async with storage.get(at, ReadOptions(range=slice(-7, None))) as download:
+            assert (download.info.size, download.start, download.stop) == (0, 0, 0)
+            assert await drained(download.content, 0) == b""
 
     async def test_conditions_come_before_ranges(self, storage, bucket):
         at = Address(bucket, "key")

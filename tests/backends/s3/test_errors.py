@@ -187,6 +187,32 @@ async def test_other_bytes_than_were_asked_for_are_not_passed_on(play):
     assert isinstance(result, InternalError)
 
 
+EMPTY = answer(200, b"", TOLD)
+
+
+@pytest.mark.parametrize(
+    "plays",
+    [
+        [EMPTY],
+        [answer(206, b"", {**TOLD, "Content-Range": "bytes 0--1/0"})],
+        [answer(416, "<Error><Code>InvalidRange</Code></Error>", {"Content-Range": "bytes */0"}), EMPTY],
+        [error(416, "InvalidRange"), EMPTY, EMPTY],
+    ],
+    ids=["AWS", "MinIO", "refused", "refused without a size"],
+)
+async def test_the_last_bytes_of_an_empty_object_are_none_on_every_server(plays):
+    result, asked, _ = await outcome(*plays, call=lambda s: read(s, AT, ReadOptions(range=slice(-7, None))))
+    assert result == b""
+    assert len(asked) == len(plays)
+
+
+async def test_the_last_bytes_of_an_object_that_was_empty_a_moment_ago_are_not_all_of_it():
+    play = answer(416, "<Error><Code>InvalidRange</Code></Error>", {"Content-Range": "bytes */0"})
+    written = answer(200, b"data" * 10, TOLD)
+    result, _, _ = await outcome(play, written, call=lambda s: read(s, AT, ReadOptions(range=slice(-7, None))))
+    assert isinstance(result, InternalError)
+
+
 @pytest.mark.parametrize("data", [b"sent", some(MIB)], ids=["small", "large"])
 async def test_a_write_that_stored_other_bytes_fails_and_says_so(data):
     result, asked, logs = await outcome(answer(200, b"", TOLD), call=lambda s: put(s, AT, data))
