@@ -107,7 +107,7 @@ class Copier:
             gate, conditions = partial(self._look, to, conditions, gate), ANY_STATE
         carriage = Carriage(self.source, at, self.target, to, gate, labels=stamped, conditions=conditions)
         try:
-            source, made = await _carried(carriage)
+            source, made = await carried(carriage)
         except (NoSuchKey, PreconditionFailed):
             return Copied(await self._hindrance(at, to))
         return Copied(Outcome.COPIED, source.size, _lost(source, made))
@@ -133,7 +133,7 @@ async def found(storage: Backend, at: Address) -> ObjectInfo | None:
         return None
 
 
-async def _carried(carriage: Carriage) -> Carried:
+async def carried(carriage: Carriage) -> Carried:
     """Carry an object; of equal parts, if the target takes none of such sizes as the source's."""
     try:
         return await carriage.run()

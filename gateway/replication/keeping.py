@@ -1,7 +1,7 @@
 """What a mirror held before it was overwritten or deleted: kept for a while, hidden from clients."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from gateway.errors import NoSuchBucket, NoSuchKey, S3Error
+from gateway.replication import corner
 from gateway.replication.copier import described, gen_of
 from gateway.replication.outcome import name_of
 from gateway.storage import PRIVATE, Address, Backend, ListQuery, ObjectInfo
@@ -19,7 +20,6 @@ log = structlog.get_logger()
 TRASH: Final = f"{PRIVATE}trash/"
 EVERY: Final = timedelta(hours=6).total_seconds()  # between two looks at what is old
 LONGEST: Final = 512  # bytes of a name; a bucket's prefix at its backend may take as many
-AT_ONCE: Final = 16  # deletes
 _DAY: Final = "%Y%m%d"
 
 
@@ -55,17 +55,7 @@ class Keeping:
         with suppress(NoSuchBucket):
             for prefix in (await self.mirror.list_objects(bucket, ListQuery(TRASH, "/"))).prefixes:
                 if _is_until(prefix, last):
-                    async for keys in self._listed(bucket, prefix):
-                        await asyncio.gather(*(self.mirror.delete(Address(bucket, key)) for key in keys))
-
-    async def _listed(self, bucket: str, prefix: str) -> AsyncIterator[Sequence[str]]:
-        query = ListQuery(prefix, limit=AT_ONCE)
-        while True:
-            page = await self.mirror.list_objects(bucket, query)
-            yield [info.key for info in page.objects]
-            if not page.last:
-                return
-            query = query._replace(after=page.last)
+                    await corner.remove(self.mirror, bucket, prefix)
 
 
 async def kept_days(mirror: Backend, bucket: str, since: date) -> Sequence[str]:

@@ -1,7 +1,7 @@
 """Whether bytes are those of an object, by what was written down of it when it was stored."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.checksums import ALGORITHMS, MD5, Checksum, Hash, composite, multipart_etag
 from gateway.storage import Address, Backend, ObjectInfo
@@ -54,11 +54,17 @@ class Proof:
 async def read_back(storage: Backend, at: Address, info: ObjectInfo) -> bool | None:
     """Read all bytes that lie somewhere, and say whether they are those of an object. Raises: S3Error."""
     proof = Proof(info)
+    await read_through(storage, at, proof.update)
+    return proof.verdict
+
+
+async def read_through(storage: Backend, at: Address, update: Callable[[bytes], None]) -> ObjectInfo:
+    """Have hashed all bytes that lie somewhere, and return what is told of them. Raises: S3Error."""
     async with storage.get(at) as download:
         with room_at_once(download):
             async for chunk in chunks_of(download):
-                await asyncio.to_thread(proof.update, chunk)
-    return proof.verdict
+                await asyncio.to_thread(update, chunk)
+        return download.info
 
 
 def _checksum_of(like: Checksum, digests: Sequence[bytes]) -> Checksum:

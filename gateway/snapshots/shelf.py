@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import InvalidRange, NoSuchKey, NoSuchVersion, NotImplementedByGateway, S3Error
+from gateway.replication import corner
 from gateway.replication.echo import own_name
 from gateway.snapshots.manifest import MOST_HEAD, Draft, Head, Manifest, head_of, packed
 from gateway.snapshots.signing import Signer, Untrusted
@@ -159,9 +160,7 @@ class Shelf:
         except NoSuchKey as error:
             raise NoSuchSnapshot from error
         await self._storage.delete(at)
-        while reports := (await self._storage.list_objects(self._place, ListQuery(self._reports(identity)))).objects:
-            for info in reports:
-                await self._storage.delete(Address(self._place, info.key))
+        await corner.remove(self._storage, self._place, self._reports(identity))
 
     # --- reports of rehearsals ---
 

@@ -1,8 +1,12 @@
 """`gateway snapshot` as people and programs run it."""
 
 import asyncio
+import gzip
 import json
 import re
+import signal
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -12,6 +16,7 @@ from gateway.cli import main
 from gateway.cli.route import journal_of
 from gateway.config import load
 from gateway.replication.records import Baseline
+from gateway.snapshots.signing import Signer
 from gateway.state import open_store
 from tests.cli.test_mirror import started
 from tests.gateway_process import until
@@ -181,6 +186,162 @@ def test_what_is_not_there_is_told(run, arguments, said):
     done = run(*arguments)
     assert done.exit_code > 0
     assert said in done.stderr
+
+
+# --- having it again ---
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_there_is_restored_into_a_bucket_that_is_made_for_it(run):
+    identity = run.create()
+    dry = run("restore", "plain", identity, "--to", "backup:again", "--dry-run")
+    assert (dry.exit_code, "2 restored; nothing was written" in dry.stderr) == (0, True)
+    assert not (run.folder / "backup" / "again").exists()
+    done = run("restore", "plain", identity, "--to", "backup:again")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert files(run.folder / "backup" / "again") == {"old": b"old", "a/b": b"b"}
+    again = run("restore", "plain", identity, "--to", "backup:again")
+    assert (again.exit_code, "It is not empty" in again.stderr) == (1, True)
+
+
+def test_what_is_lost_is_named_and_the_rest_is_restored(run):
+    identity = run.create()
+    run.write("old", b"new")
+    done = run("restore", "plain", identity, "--to", "backup:again")
+    assert (done.exit_code, done.stdout) == (1, "- old\tlost\n")
+    assert files(run.folder / "backup" / "again") == {"a/b": b"b"}
+
+
+def test_a_drill_that_passes_leaves_a_report_and_nothing_else(run):
+    identity = run.create()
+    (run.folder / "backup" / "scratch").mkdir(parents=True)
+    file = run.folder / "drill.prom"
+    done = run("drill", "plain", "--to", "backup:scratch", "--metrics", str(file))
+    assert done.exit_code == 0, done.output
+    assert re.search(r"^drill +passed$", done.stdout, re.MULTILINE)
+    assert files(run.folder / "backup" / "scratch") == {}
+    [listed] = json.loads(run("list", "plain", "--json").stdout)
+    told = listed["drill"]
+    assert (told["snapshot"], told["result"], told["objects"], told["to"]) == (identity, "passed", 2, "backup:scratch")
+    assert told["rto_seconds"] > 0
+    assert 'gateway_restore_drill_failures{bucket="plain"} 0.0' in file.read_text()
+    assert 'gateway_restore_drill_last_success_timestamp_seconds{bucket="plain"}' in file.read_text()
+    assert re.search(r" passed$", run("list", "plain").stdout, re.MULTILINE)
+
+
+def test_a_drill_that_fails_says_so_everywhere(run):
+    run.create()
+    run.write("old", b"new")
+    file = run.folder / "drill.prom"
+    (run.folder / "backup" / "scratch").mkdir(parents=True)
+    done = run("drill", "plain", "--to", "backup:scratch", "--metrics", str(file))
+    assert done.exit_code == 1
+    assert done.stdout.startswith("- old\tlost\n! old\tit was not restored\n")
+    assert json.loads(run("list", "plain", "--json").stdout)[0]["drill"]["failures"] == 1
+    assert 'gateway_restore_drill_failures{bucket="plain"} 1.0' in file.read_text()
+    assert "last_success_timestamp_seconds{" not in file.read_text()
+    assert files(run.folder / "backup" / "scratch") == {}
+
+
+@pytest.mark.parametrize("arguments", [["--sample", "x"], ["--sample", "0%"], ["--sample", "101%"]])
+def test_a_sample_is_a_part(run, arguments):
+    run.create()
+    assert run("drill", "plain", "--to", "backup:scratch", *arguments).exit_code == 2
+
+
+def test_a_drill_does_not_show_clients_what_they_may_not_see(run):
+    run.create()
+    done = run("drill", "plain", "--to", "disk:scratch")
+    assert (done.exit_code, "clients see all of it" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "damage", ["a byte", "a line dropped", "lines swapped", "the signature", "another's signature"]
+)
+def test_a_manifest_that_somebody_has_changed_is_restored_by_no_command(run, damage):
+    identity = run.create()
+    [file] = run.kept.glob("*")
+    file.write_bytes(damaged(file.read_bytes(), damage))
+    for words in (["verify", "plain", identity], ["restore", "plain", identity], ["drill", "plain", identity]):
+        to = [] if words[0] == "verify" else ["--to", "backup:again"]
+        done = run(*words, *to)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr.startswith("Untrusted")
+    assert not (run.folder / "backup" / "again").exists()
+
+
+def damaged(data, damage):
+    if damage == "a byte":
+        return data[:-20] + bytes([data[-20] ^ 1]) + data[-19:]
+    head, signature, *entries = gzip.decompress(data).splitlines(keepends=True)
+    if damage == "a line dropped":
+        entries = entries[1:]
+    if damage == "lines swapped":
+        entries.reverse()
+    if damage == "the signature":
+        signature = signature.replace(b'"hmac-sha256":"', b'"hmac-sha256":"0')
+    if damage == "another's signature":
+        _, signature, _ = Signer([b"x" * 32]).sign(json.loads(head)).split(b"\n")
+        signature += b"\n"
+    return gzip.compress(head + signature, mtime=0) + gzip.compress(b"".join(entries), 6, mtime=0)
+
+
+# --- killed ---
+
+
+def killed(run, point, *words):
+    """Run a command that is killed where it would call something the second time."""
+    program = """
+import os, signal, sys
+from importlib import import_module
+name, _, path = sys.argv.pop(1).partition(":")
+owner, (*between, last) = import_module(name), path.split(".")
+for part in between:
+    owner = getattr(owner, part)
+inner, calls = getattr(owner, last), []
+def dying(*arguments, **options):
+    calls.append(1)
+    if len(calls) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return inner(*arguments, **options)
+setattr(owner, last, dying)
+from gateway.cli import main
+main()
+"""
+    command = [sys.executable, "-c", program, point, "snapshot", *words, *STORE]
+    config = ["--config", str(run.folder / "config.yaml")]
+    assert subprocess.run([*command, *config], capture_output=True, check=False).returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("point", ["gateway.snapshots.taking:state", "gateway.storage:Body.__anext__"])
+def test_one_that_is_killed_while_it_is_taken_is_not_there(run, point):
+    killed(run, point, "create", "plain")
+    assert run("list", "plain", "--json").stdout == "[]\n"
+    run("delete", "plain", run.create())
+    assert run("verify", "plain").exit_code == 1
+
+
+def test_a_restore_that_is_killed_is_not_taken_for_one_that_is_over_and_goes_on(run):
+    run.write("c", b"c" * 1000)
+    identity = run.create()
+    killed(run, "gateway.migration.copying:Carriage.run", "restore", "plain", identity, "--to", "backup:again")
+    assert (run.folder / "backup" / "again" / ".gw" / "restoring").exists()
+    done = run("restore", "plain", identity, "--to", "backup:again")
+    assert done.exit_code == 0, done.stderr
+    assert files(run.folder / "backup" / "again") == {"old": b"old", "a/b": b"b", "c": b"c" * 1000}
+
+
+def test_a_drill_that_is_killed_is_none_and_the_next_one_clears_it_away(run):
+    identity = run.create()
+    (run.folder / "backup" / "scratch").mkdir(parents=True)
+    killed(run, "gateway.snapshots.drilling:read_through", "drill", "plain", identity, "--to", "backup:scratch")
+    assert json.loads(run("list", "plain", "--json").stdout)[0]["drill"] is None
+    assert len(files(run.folder / "backup" / "scratch")) == 2
+    assert run("drill", "plain", identity, "--to", "backup:scratch").exit_code == 0
+    assert files(run.folder / "backup" / "scratch") == {}
 
 
 # --- beside a gateway that serves ---

@@ -3,7 +3,9 @@
 import click
 
 from gateway.cli.snapshot.compare import verify
+from gateway.cli.snapshot.drill import drill
 from gateway.cli.snapshot.keep import create, delete, list_
+from gateway.cli.snapshot.restore import restore
 
 
 @click.group()
@@ -15,5 +17,5 @@ def command() -> None:
     """
 
 
-for _each in (create, list_, verify, delete):
+for _each in (create, list_, verify, restore, drill, delete):
     command.add_command(_each)

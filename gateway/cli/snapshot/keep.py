@@ -1,7 +1,7 @@
 """`gateway snapshot create`, `list` and `delete`: snapshots as they come and go."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -23,14 +23,17 @@ from gateway.snapshots.taking import take
 NOT_TRUSTED: Final = 2
 
 
+def metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --metrics."""
+    kind = click.Path(dir_okay=False, path_type=Path)
+    told = "A file for the textfile collector of Prometheus' node exporter, told of it."
+    return click.option("--metrics", type=kind, help=told)(command)
+
+
 @click.command()
 @options
 @click.option("--prefix", default="", help="Only keys that begin with this.")
-@click.option(
-    "--metrics",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A file for the textfile collector of Prometheus' node exporter, told when it is taken.",
-)
+@metrics_option
 @config_option
 def create(  # noqa: PLR0913  click passes each option by its name
     config: Config, bucket: str, *, of: str | None, store: Spot | None, prefix: str, metrics: Path | None
