@@ -267,6 +267,22 @@ class InvalidChunkSizeError(S3Error):
     status, message = 403, "Only the last chunk is allowed to have a size less than 8192 bytes"
 
 
+# --- forms of browsers ---
+
+
+class InvalidPolicyDocument(S3Error):
+    status = 400
+    message = "The content of the form does not meet the conditions specified in the policy document."
+
+
+class MalformedPOSTRequest(S3Error):
+    status, message = 400, "The body of your POST request is not well-formed multipart/form-data."
+
+
+class MaxPostPreDataLengthExceeded(S3Error):
+    status, message = 400, "Your POST request fields preceding the upload file were too large."
+
+
 # --- who asks ---
 
 

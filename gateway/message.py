@@ -83,7 +83,8 @@ class Call:
     """One request.
 
     `path` and `query_string` are as the client sent them, because signatures are over those; `bucket` and `key` are
-    decoded. `query` has each parameter decoded, the first of a name; a name without "=" has the value "".
+    decoded. `query` has each parameter decoded, the first of a name; a name without "=" has the value "". `form` has
+    the fields of the form that a browser sent, by lower-case name, where the call came as one.
     `authorize` raises AccessDenied unless the caller may do `verb` at an address: the pipeline has asked it for the
     address of the call itself, an operation asks for whatever else it touches. `denied` are keys that were denied to a
     call that did the rest.
@@ -103,6 +104,7 @@ class Call:
     remote: str = ""
     secure: bool = False
     operation: str = ""
+    form: Mapping[str, str] | None = None
     caller: Caller | None = None
     authorize: Callable[..., Awaitable[None]] | None = None
     denied: Sequence[str] = ()

@@ -150,6 +150,13 @@ class Body:
         self._gates: list[Callable[[], Awaitable[None]]] = []
 
     @property
+    def most(self) -> int:
+        """How much of it is in memory at most, on its way from the client to a storage."""
+        if self.size is not None:
+            return min(self.size, HELD)
+        return UNSIZED if self.limit is None else min(self.limit, UNSIZED)
+
+    @property
     def raw(self) -> AsyncIterable[bytes]:
         """The chunks as they come, uncounted and unchecked, for what decodes them into another Body."""
         return self._chunks

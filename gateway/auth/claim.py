@@ -3,6 +3,7 @@
 The checks, their order and their wording are S3's:
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-auth-using-authorization-header.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-authentication-HTTPPOST.html
 """
 
 import re
@@ -16,6 +17,7 @@ from gateway.errors import (
     AccessDenied,
     AuthorizationHeaderMalformed,
     AuthorizationQueryParametersError,
+    InvalidArgument,
     NotImplementedByGateway,
     RequestTimeTooSkewed,
     S3Error,
@@ -34,6 +36,8 @@ _PARAMETERS: Final = (
     "X-Amz-SignedHeaders",
     "X-Amz-Expires",
 )
+_FIELDS: Final = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Signature")
+_FIELDS_V2: Final = ("AWSAccessKeyId", "Signature")
 _FORMAT: Final = 'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
 _DATE: Final = re.compile(r"[0-9]{8}")
 _SECONDS: Final = re.compile(r"[+-]?[0-9]{1,18}")
@@ -80,7 +84,7 @@ def from_query(query_string: str, region: str, now: float) -> Claim:
         raise AuthorizationQueryParametersError(
             "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
         )
-    _check_lifetime(signed_at, parameters["X-Amz-Expires"], now)
+    _check_expiry(signed_at, parameters["X-Amz-Expires"], now)
     access_key, scope = _credential(parameters["X-Amz-Credential"], region, _malformed_query)
     if scope.date != timestamp[:8]:
         raise AuthorizationQueryParametersError(
@@ -88,6 +92,36 @@ def from_query(query_string: str, region: str, now: float) -> Claim:
         )
     signed = parameters["X-Amz-SignedHeaders"].split(";")
     return Claim(access_key, scope, timestamp, signed, parameters["X-Amz-Signature"])
+
+
+def from_form(form: Mapping[str, str], region: str, now: float) -> Claim | None:
+    """Read the fields of a form, None where it has none of Version 4. No headers are signed, but its policy.
+
+    Raises: InvalidArgument, AccessDenied. It is good for a week, as its signing key is, if its policy is.
+    """
+    if not _has_fields(form, _FIELDS):
+        return None
+    if form["x-amz-algorithm"] == ASYMMETRIC:
+        raise NotImplementedByGateway("SigV4A is not implemented.")
+    if form["x-amz-algorithm"] != ALGORITHM:
+        raise _wrong_field(f"X-Amz-Algorithm only supports {ALGORITHM}", "X-Amz-Algorithm", form)
+    timestamp = form["x-amz-date"]
+    signed_at = moment.from_timestamp(timestamp)
+    if signed_at is None:
+        raise _wrong_field("X-Amz-Date must be formated via ISO8601 Long format", "X-Amz-Date", form)
+    _check_lifetime(signed_at, LONGEST_S, now)
+    access_key, scope = _credential(form["x-amz-credential"], region, _malformed_field)
+    if scope.date != timestamp[:8]:
+        raise _wrong_field("Invalid credential date. Date is not the same as X-Amz-Date.", "X-Amz-Credential", form)
+    return Claim(access_key, scope, timestamp, (), form["x-amz-signature"])
+
+
+def from_form_v2(form: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the access key and the signature of a form, None where it has none of Version 2. Raises InvalidArgument.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/HTTPPOSTForms.html
+    """
+    return (form["awsaccesskeyid"], form["signature"]) if _has_fields(form, _FIELDS_V2) else None
 
 
 def dated(headers: Mapping[str, str], now: float) -> float:
@@ -129,7 +163,22 @@ def _parameters(query_string: str) -> dict[str, str]:
     return found
 
 
-def _check_lifetime(signed_at: float, expires: str, now: float) -> None:
+def _has_fields(form: Mapping[str, str], names: Sequence[str]) -> bool:
+    """Say whether a form has the fields of a signature, all of them or none. Raises InvalidArgument."""
+    if all(name.lower() not in form for name in names):
+        return False
+    for name in (*names, "Policy"):
+        if name.lower() not in form:
+            raise _wrong_field(
+                f"Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the "
+                "fields.",
+                name,
+                form,
+            )
+    return True
+
+
+def _check_expiry(signed_at: float, expires: str, now: float) -> None:
     if not _SECONDS.fullmatch(expires):
         raise AuthorizationQueryParametersError("X-Amz-Expires should be a number")
     seconds = int(expires)
@@ -142,11 +191,15 @@ def _check_lifetime(signed_at: float, expires: str, now: float) -> None:
             "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than "
             f"{LONGEST_S} seconds"
         )
+    _check_lifetime(signed_at, seconds, now)
+
+
+def _check_lifetime(signed_at: float, seconds: int, now: float) -> None:
     times = {"Expires": moment.to_text(signed_at + seconds), "ServerTime": moment.to_text(now)}
     if signed_at - now > SKEW_S:
         raise AccessDenied("Request is not yet valid", **times)
     if seconds == 0 or now - signed_at > seconds:
-        raise AccessDenied("Request has expired", **{"X-Amz-Expires": expires}, **times)
+        raise AccessDenied("Request has expired", **{"X-Amz-Expires": str(seconds)}, **times)
 
 
 @lru_cache(maxsize=64)  # a client sends the same all day
@@ -172,3 +225,11 @@ def _malformed_header(reason: str, **fields: str) -> S3Error:
 
 def _malformed_query(reason: str, **fields: str) -> S3Error:
     return AuthorizationQueryParametersError(f"Error parsing the X-Amz-Credential parameter; {reason}", **fields)
+
+
+def _malformed_field(reason: str, **fields: str) -> S3Error:
+    return InvalidArgument(reason, ArgumentName="X-Amz-Credential", **fields)
+
+
+def _wrong_field(reason: str, name: str, form: Mapping[str, str]) -> S3Error:
+    return InvalidArgument(reason, ArgumentName=name, ArgumentValue=form.get(name.lower(), ""))

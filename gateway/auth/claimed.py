@@ -15,11 +15,14 @@ _ALONE: Final = re.compile(_ID)
 
 def claimed_key(call: Call) -> str:
     """Return the access key id that a request names, "" where it names none that could be one."""
+    form = call.form or {}
     for pattern, text in (
         (_V4, call.headers.get("authorization")),
         (_V2, call.headers.get("authorization")),
         (_SCOPED, call.query.get("X-Amz-Credential", "")),
         (_ALONE, call.query.get("AWSAccessKeyId", "")),
+        (_SCOPED, form.get("x-amz-credential", "")),
+        (_ALONE, form.get("awsaccesskeyid", "")),
     ):
         found = pattern.match(text) if pattern is not _ALONE else pattern.fullmatch(text)
         if found:

@@ -1,4 +1,4 @@
-"""Who asks: a signed header, a presigned URL, or nobody in particular.
+"""Who asks: a signed header, a presigned URL, a signed form, or nobody in particular.
 
 Checks come in the order in which S3 makes them, so that a client with two mistakes is told the same one first.
 https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
@@ -15,6 +15,7 @@ from gateway.auth import claim as claims
 from gateway.auth import moment, payload, sigv2
 from gateway.auth.chunked import Chain
 from gateway.auth.claim import Claim
+from gateway.auth.form_policy import FormPolicy
 from gateway.auth.keys import NO_RIGHTS, Key
 from gateway.errors import (
     AccessDenied,
@@ -39,9 +40,9 @@ _LATEST: Final = 2**31  # where the Expires of a presigned URL of Version 2 ends
 class Verifier:
     """Tells who makes a call, or raises what S3 answers to a signature that is not right.
 
-    `verify` replaces `call.body` where it comes in frames, and registers the check of x-amz-content-sha256. Calls
-    that are not signed are those of nobody, as is a CORS preflight: browsers send it without credentials, to the
-    presigned URL of the request that is to follow.
+    `verify` replaces `call.body` where it comes in frames, and registers the check of x-amz-content-sha256, or that of
+    the size that the policy of a form allows. Calls that are not signed are those of nobody, as is a CORS preflight:
+    browsers send it without credentials, to the presigned URL of the request that is to follow.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Verifier:
         header = headers.get("authorization", "")
         presigned, presigned_v2 = "X-Amz-Algorithm" in call.query, "Signature" in call.query
         repeated = len(call.headers.all("authorization")) > 1
-        if repeated or bool(header) + presigned + presigned_v2 > 1:
+        if repeated or bool(header) + presigned + presigned_v2 + (call.form is not None) > 1:
             raise InvalidArgument(
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
                 "parameter or the Authorization header should be specified",
@@ -65,6 +66,8 @@ class Verifier:
             )
         if call.method == "OPTIONS":
             return NOBODY
+        if call.form is not None:
+            return self._by_form(call, call.form)
         if not (header or presigned or presigned_v2):
             payload.expect(call, payload.declared(headers), headers, None)
             return NOBODY
@@ -115,6 +118,36 @@ class Verifier:
         framed = declared in payload.SIGNED
         return known, Chain(signing_key, claim.timestamp, claim.scope, right) if framed else None
 
+    def _by_form(self, call: Call, form: Mapping[str, str]) -> Caller:
+        """Judge a form by its policy; one that nobody signed must hold as well."""
+        if _TOKEN in form:
+            raise InvalidToken
+        key = self._signer(form)
+        if "policy" in form:
+            policy = FormPolicy.parse(form["policy"])
+            policy.check(form, call.bucket, self._clock())
+            policy.hold(call.body)
+        return _caller(key) if key else NOBODY
+
+    def _signer(self, form: Mapping[str, str]) -> Key | None:
+        """Return whose signature a form bears, None where it has none. What is signed is its policy, as it came."""
+        claim, claim_v2 = claims.from_form(form, self._region, self._clock()), claims.from_form_v2(form)
+        if claim and claim_v2:
+            raise InvalidArgument("Only one auth mechanism allowed", ArgumentName="X-Amz-Algorithm")
+        if claim:
+            access_key, signature = claim.access_key, claim.signature
+            known = self._keys.get(access_key, _UNKNOWN)
+            right = sigv4.signature(sigv4.signing_key(known.secret_key, claim.scope), form["policy"])
+        elif claim_v2:
+            self._refuse_v2()
+            access_key, signature = claim_v2
+            known = self._keys.get(access_key, _UNKNOWN)
+            right = sigv2.signature(known.secret_key, form["policy"])
+        else:
+            return None
+        _compare(known, access_key, (signature, right), StringToSign=form["policy"])
+        return known
+
     def _by_header_v2(self, call: Call, request: Request, credentials: str) -> Caller:
         access_key, colon, signature = credentials.rpartition(":")
         if not colon or not signature or " " in credentials:
@@ -143,10 +176,7 @@ class Verifier:
     def _check_v2(
         self, call: Call, request: Request, claimed: tuple[str, str], text_of: Callable[[Request], str]
     ) -> Caller:
-        if not self._sigv2:
-            raise InvalidRequest(
-                "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
-            )
+        self._refuse_v2()
         declared = payload.declared(request.headers)
         access_key, signature = claimed
         known = self._keys.get(access_key, _UNKNOWN)
@@ -157,6 +187,12 @@ class Verifier:
         _compare(known, access_key, (signature, sigv2.signature(known.secret_key, text)), StringToSign=text)
         payload.expect(call, declared, request.headers, None)
         return _caller(known)
+
+    def _refuse_v2(self) -> None:
+        if not self._sigv2:
+            raise InvalidRequest(
+                "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
+            )
 
 
 def _refuse_unsigned(headers: Mapping[str, str], signed: Sequence[str]) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
-from urllib.parse import quote
 
 from gateway.checksums import ALGORITHMS, Checksum, multipart_etag
 from gateway.errors import (
@@ -17,7 +16,7 @@ from gateway.errors import (
 from gateway.message import Answer, Call
 from gateway.operations import xml
 from gateway.operations.checksumming import declared_whole, elements_of, type_name, type_wanted, verify_md5
-from gateway.operations.headers import PARTS, images_header, require_conditions, write_conditions
+from gateway.operations.headers import PARTS, images_header, location, require_conditions, write_conditions
 from gateway.operations.multipart import upload_of
 from gateway.operations.patience import answer_in_time
 from gateway.operations.service import Service
@@ -96,7 +95,7 @@ async def _complete(service: Service, call: Call, parts: Sequence[Part], complet
 
 def _document(call: Call, info: ObjectInfo) -> bytes:
     content = {
-        "Location": _location(call),
+        "Location": location(call),
         "Bucket": call.bucket,
         "Key": call.key,
         "ETag": f'"{info.etag}"',
@@ -128,8 +127,3 @@ async def _completed_before(service: Service, call: Call, parts: Sequence[Part],
     if info.etag != wanted:
         raise error
     return info
-
-
-def _location(call: Call) -> str:
-    scheme = "https" if call.secure else "http"
-    return f"{scheme}://{call.host}/{'' if call.virtual_host else f'{call.bucket}/'}{quote(call.key)}"

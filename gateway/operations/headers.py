@@ -8,6 +8,7 @@ from email.utils import format_datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import quote
 
 from gateway.checksums import DEFAULT, Checksum
 from gateway.conditions import ANY_STATE, Conditions
@@ -150,6 +151,12 @@ def limit_body(call: Call) -> None:
 def images_header(info: ObjectInfo) -> dict[str, str]:
     """Return what an answer tells of the variants of an image that was just written, if it is one."""
     return {IMAGES: info.images} if info.images else {}
+
+
+def location(call: Call, safe: str = "/") -> str:
+    """Return the URL of the object that the call writes; `safe` are the characters of its key that are not escaped."""
+    scheme = "https" if call.secure else "http"
+    return f"{scheme}://{call.host}/{'' if call.virtual_host else f'{call.bucket}/'}{quote(call.key, safe=safe)}"
 
 
 def wants_checksum(call: Call) -> bool:

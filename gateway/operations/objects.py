@@ -22,10 +22,15 @@ from gateway.storage import Address, ObjectInfo, ReadOptions
 async def put_object(service: Service, call: Call) -> Answer:
     """Store the body. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html."""
     limit_body(call)
+    return Answer(headers=await store(service, call))
+
+
+async def store(service: Service, call: Call) -> dict[str, str]:
+    """Store the body under the address of the call; return the headers that tell of what was stored."""
     options = write_options(service, call, verify_body(call))
     await require_conditions(call, call.address, options.conditions)
     info = await service.storage.put(call.address, call.body, options)
-    return Answer(headers={"ETag": f'"{info.etag}"', **headers_of(info.checksum), **images_header(info)})
+    return {"ETag": f'"{info.etag}"', **headers_of(info.checksum), **images_header(info)}
 
 
 async def get_object(service: Service, call: Call) -> Answer:

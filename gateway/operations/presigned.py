@@ -35,6 +35,11 @@ def with_carried(headers: Headers, query: Mapping[str, str]) -> Headers:
         return headers
     further = [(name, value) for name, value in carried(query).items() if name not in headers]
     for name, value in further:
-        if _CONTROL.search(value):
-            raise InvalidArgument("Header value cannot hold control characters.", ArgumentName=name)
+        refuse_control(name, value)
     return Headers([*headers.pairs, *further]) if further else headers
+
+
+def refuse_control(name: str, value: str) -> None:
+    """Raise InvalidArgument for a value that no header could have, and that would end one where it is given back."""
+    if _CONTROL.search(value):
+        raise InvalidArgument("Header value cannot hold control characters.", ArgumentName=name)

@@ -23,6 +23,7 @@ from gateway.operations import (
     listing,
     multipart,
     objects,
+    posting,
     tagging,
 )
 from gateway.operations.presigned import carried
@@ -47,6 +48,7 @@ def _object(name: str, method: str, selector: str, verb: str, function: Function
     return Operation(name, method, Scope.OBJECT, words(subresources), verb, function, words(optional), words(needs))
 
 
+POST_OBJECT: Final = _bucket("PostObject", "POST", "", "write", posting.post_object)  # its key is in the body
 SUPPORTED: Final[Sequence[Operation]] = (
     _service("ListBuckets", "GET", "", buckets.list_buckets),
     _bucket("CreateBucket", "PUT", "", "", buckets.create_bucket),
@@ -62,6 +64,7 @@ SUPPORTED: Final[Sequence[Operation]] = (
     _bucket("ListObjectVersions", "GET", "versions", "", listing.list_object_versions),
     _bucket("DeleteObjects", "POST", "delete", "", deleting.delete_objects),
     _object("PutObject", "PUT", "", "write", objects.put_object),
+    POST_OBJECT,
     _object("GetObject", "GET", "| versionId partNumber", "read", objects.get_object),
     _object("HeadObject", "HEAD", "| versionId partNumber", "read", objects.head_object),
     _object("GetObjectAttributes", "GET", "attributes | versionId", "read", attributes.get_object_attributes),

@@ -58,7 +58,6 @@ _BUCKET: Final[Mapping[str, Mapping[str, str]]] = {
     "POST": {
         "CreateBucketMetadataConfiguration": "metadataConfiguration",
         "CreateBucketMetadataTableConfiguration": "metadataTable",
-        "PostObject": "",
         "WriteGetObjectResponse": "+ x-amz-request-route",
     },
     "PUT": {

@@ -43,6 +43,11 @@ def document(root: str, content: Mapping[str, object]) -> bytes:
     return _text(root, {"@xmlns": NAMESPACE, **content})
 
 
+def bare(root: str, content: Mapping[str, object]) -> bytes:
+    """Write a document without a namespace, as S3 gives a PostResponse."""
+    return _text(root, content)
+
+
 def element(name: str, value: object) -> Written:
     """Write an element, or several, as `document` does."""
     written: list[str] = []

@@ -11,14 +11,14 @@ from gateway.budget import BUDGET
 from gateway.errors import InternalError, S3Error
 from gateway.message import Answer, Call
 from gateway.operations import cors
+from gateway.operations.posting import open_form
 from gateway.operations.service import Service
-from gateway.operations.table import resolve
+from gateway.operations.table import POST_OBJECT, resolve
 from gateway.server.connection import ClientGoneError
 from gateway.server.exchange import Exchange
 from gateway.server.parse import Parser
 from gateway.server.throttle import Throttle
 from gateway.server.write import write, write_error
-from gateway.storage import HELD, UNSIZED
 
 log = structlog.get_logger()
 
@@ -53,6 +53,8 @@ class Pipeline:
         call.operation = operation.name
         if self.throttle:
             self.throttle.admit(exchange, call)
+        if operation is POST_OBJECT:
+            await open_form(call)
         call.caller = self.verifier.verify(call)
         if self.throttle:
             self.throttle.charge(exchange, call.caller)
@@ -61,7 +63,5 @@ class Pipeline:
             await call.authorize(operation.verb, call.address)
         if exchange.payload.at_eof():
             return await operation.run(self.service, call)
-        size = call.body.size
-        most = UNSIZED if size is None else min(size, HELD)
-        async with BUDGET.held(most):  # before anything that others would have to wait for, and not while it answers
+        async with BUDGET.held(call.body.most):  # before what others would have to wait for, and not while it answers
             return await operation.run(self.service, call)

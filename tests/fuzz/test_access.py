@@ -13,6 +13,7 @@ import pytest
 from gateway.auth.keys import VERBS
 from gateway.operations.table import SUPPORTED
 from gateway.sigv4 import Credentials, Request, presigned_query
+from tests.forms import TYPE, encoded, signed
 from tests.fuzz.attacked import SECRET, Attacked, configuration, head
 from tests.gateway_process import GatewayProcess, running
 
@@ -50,6 +51,7 @@ ROWS = {
     "ListObjectVersions": Row("GET", "/{}?versions&prefix=mine/", "list"),
     "DeleteObjects": Row("POST", "/{}?delete", "delete", (), DELETE),
     "PutObject": Row("PUT", "/{}/mine/key", "write", (), b"new"),
+    "PostObject": Row("POST", "/{}", "write", (("content-type", TYPE),), b"new"),
     "GetObject": Row("GET", "/{}/mine/key", "read"),
     "HeadObject": Row("HEAD", "/{}/mine/key", "read"),
     "GetObjectAttributes": Row("GET", "/{}/mine/key?attributes", "read", (("x-amz-object-attributes", "ETag"),)),
@@ -129,16 +131,27 @@ def asked(site, name, bucket, who):
     if name == "DeleteObjects":
         fields.append(("content-md5", b64encode(hashlib.md5(row.body).digest()).decode()))
     before = site.inside()
-    if who is None:
-        request = head(row.method, target, [("host", site.host), *fields])
+    if name == "PostObject":
+        request = posted(site, target, row, bucket, who)
+    elif who is None:
+        request = head(row.method, target, [("host", site.host), *fields]) + row.body
     else:
-        request = site.signed(row.method, target, fields, credentials=who)
-    reply = site.one(request + row.body, row.method)
+        request = site.signed(row.method, target, fields, credentials=who) + row.body
+    reply = site.one(request, row.method)
     refused = reply.status == 403 or b"AccessDenied" in reply.body
     if refused:
         assert site.inside() == before
     site.one(site.signed("DELETE", f"/{bucket}-new"), "DELETE")
     return reply, refused
+
+
+def posted(site, target, row, bucket, who):
+    """Return an upload by a form, which is signed in its fields."""
+    fields = {"key": "mine/key"}
+    if who:
+        fields = signed("mine/key", bucket=bucket, access_key=who.access_key, secret_key=who.secret_key)
+    form = encoded(fields, row.body)
+    return head(row.method, target, [("host", site.host), ("content-length", str(len(form))), *row.fields]) + form
 
 
 operations = pytest.mark.parametrize("name", ROWS)

@@ -15,8 +15,10 @@ from gateway.errors import (
 )
 from gateway.images.marks import marks
 from gateway.storage import Address, Body, Completion, WriteOptions
+from tests.forms import TYPE, encoded, signed
 from tests.images.bench import AT, BOTH, PATIENCE_S, RULE, SMALL, WEBP, Failing, bench_of, chunks
 from tests.images.makers import gif, jpeg, png
+from tests.server.harness import ACCESS_KEY, SECRET_KEY, head, receive, serving
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -394,3 +396,23 @@ async def test_a_stale_answer_is_no_reason_to_change_anything(sync):
         await sync.shown._making.keeper.keep(AT)
     assert await sync.keys() == BOTH
     del sync.storage.head
+
+
+async def test_what_a_browser_posts_has_variants(bench):
+    async with serving(bench.shown) as site:
+        fields = signed(
+            "in/${filename}",
+            {"success_action_status": "201"},
+            [["starts-with", "$Content-Type", "image/"]],
+            bucket="media",
+            access_key=ACCESS_KEY,
+            secret_key=SECRET_KEY,
+        )
+        form = encoded({**fields, "Content-Type": "image/jpeg"}, jpeg(), "x.jpg")
+        reader, writer = await site.connect()
+        sent = {"Host": "a", "Content-Type": TYPE, "Content-Length": str(len(form))}
+        writer.write(head("POST /media HTTP/1.1", sent) + form)
+        reply = await receive(reader)
+    assert (reply.status, reply.headers["x-gateway-images"]) == (201, "done" if bench.mode == "sync" else "pending")
+    await bench.until(BOTH)
+    assert (await bench.storage.head(SMALL)).headers["content-type"] == "image/jpeg"

@@ -213,6 +213,6 @@ async def test_who_signs_nothing_is_not_told_what_is_implemented():
     assert (await refusal("GET", "/bucket?policy", caller=ANYBODY)).code == "AccessDenied"
 
 
-async def test_form_uploads_are_refused():
-    assert name_of("POST", "/bucket") == "PostObject"
-    assert isinstance(await refusal("POST", "/bucket"), NotImplementedByGateway)
+def test_a_form_is_posted_to_a_bucket():
+    assert name_of("POST", "/bucket") == name_of("POST", "/bucket/?x-id=any") == "PostObject"
+    assert name_of("POST", "/bucket/key") == "Unsupported"

@@ -189,8 +189,21 @@ def test_what_cannot_be_an_id_is_not_repeated(authorization):
     assert claimed_key(call) == ""
 
 
+@pytest.mark.parametrize(
+    ("form", "named"),
+    [
+        ({"x-amz-credential": "SOME/20260101/us-east-1/s3/aws4_request"}, "SOME"),
+        ({"awsaccesskeyid": "SOME"}, "SOME"),
+        ({"awsaccesskeyid": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_form_names_its_key_in_a_field(form, named):
+    assert claimed_key(Named(Headers([]), form)) == named
+
+
 class Named:
     """As much of a call as names a key."""
 
-    def __init__(self, headers):
-        self.headers, self.query = headers, {}
+    def __init__(self, headers, form=None):
+        self.headers, self.query, self.form = headers, {}, form
