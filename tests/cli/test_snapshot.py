@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import os
 import re
 import signal
 import subprocess
@@ -292,8 +293,8 @@ def damaged(data, damage):
 # --- killed ---
 
 
-def killed(run, point, *words):
-    """Run a command that is killed where it would call something the second time."""
+def ended_by(ending, run, point, *words):
+    """Run a command that is sent a signal where it calls something the second time, and return its exit status."""
     program = """
 import os, signal, sys
 from importlib import import_module
@@ -305,7 +306,7 @@ inner, calls = getattr(owner, last), []
 def dying(*arguments, **options):
     calls.append(1)
     if len(calls) == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), int(os.environ["ENDING"]))
     return inner(*arguments, **options)
 setattr(owner, last, dying)
 from gateway.cli import main
@@ -313,7 +314,12 @@ main()
 """
     command = [sys.executable, "-c", program, point, "snapshot", *words, *STORE]
     config = ["--config", str(run.folder / "config.yaml")]
-    assert subprocess.run([*command, *config], capture_output=True, check=False).returncode == -signal.SIGKILL
+    environment = {**os.environ, "ENDING": str(int(ending))}
+    return subprocess.run([*command, *config], capture_output=True, check=False, env=environment).returncode
+
+
+def killed(run, point, *words):
+    assert ended_by(signal.SIGKILL, run, point, *words) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("point", ["gateway.snapshots.taking:state", "gateway.storage:Body.__anext__"])
@@ -342,6 +348,16 @@ def test_a_drill_that_is_killed_is_none_and_the_next_one_clears_it_away(run):
     assert len(files(run.folder / "backup" / "scratch")) == 2
     assert run("drill", "plain", identity, "--to", "backup:scratch").exit_code == 0
     assert files(run.folder / "backup" / "scratch") == {}
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_a_drill_that_is_told_to_end_clears_away_what_it_has_restored(run, ending):
+    identity = run.create()
+    (run.folder / "backup" / "scratch").mkdir(parents=True)
+    words = ("drill", "plain", identity, "--to", "backup:scratch")
+    assert ended_by(ending, run, "gateway.snapshots.drilling:read_through", *words) == 130
+    assert files(run.folder / "backup" / "scratch") == {}
+    assert json.loads(run("list", "plain", "--json").stdout)[0]["drill"] is None
 
 
 # --- beside a gateway that serves ---
