@@ -1,4 +1,4 @@
-"""A page of another origin uploads and reads by presigned URLs, in a browser as people have it."""
+"""A page of another origin uploads by presigned URLs and by forms, and reads, in a browser as people have it."""
 
 import json
 import shutil
@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
 from threading import Thread
+from urllib.parse import parse_qsl
 
 import pytest
 from botocore.exceptions import ClientError
@@ -33,14 +34,35 @@ for (const [url, asked] of ASKED) {
 await fetch("/told", {method: "POST", body: JSON.stringify(told)});
 </script>"""
 
+FORM = """<!doctype html><meta charset="utf-8"><form method="post" enctype="multipart/form-data"></form>
+<script type="module">
+const [url, fields, name, content] = POSTED, form = document.forms[0];
+const add = (field, type) => {
+  const input = document.createElement("input");
+  [input.name, input.type] = [field, type];
+  form.append(input);
+  return input;
+};
+for (const [field, value] of Object.entries(fields)) add(field, "hidden").value = value;
+const chosen = new DataTransfer();
+chosen.items.add(new File([content], name));
+add("file", "file").files = chosen.files;
+form.action = url;
+form.submit();
+</script>"""
+
 
 class Site(ThreadingHTTPServer):
-    """The origin of a page that asks for `asked`, which are the arguments of a fetch each, and tells what it saw."""
+    """The origin of a page that asks for `asked`, which are the arguments of a fetch each, and tells what it saw.
+
+    Its other page sends a form, `posted`: where to, its fields, the name of a file and what is in it.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.origin = f"http://127.0.0.1:{self.server_port}"
         self.asked: list[tuple[str, dict]] = []
+        self.posted: tuple[str, dict, str, str] = ("", {}, "", "")
         self.told: Queue[list[dict]] = Queue()
 
 
@@ -48,7 +70,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: Site
 
     def do_GET(self) -> None:
-        self._answer(PAGE.replace("ASKED", json.dumps(self.server.asked)).encode())
+        path, _, query = self.path.partition("?")
+        if path == "/thanks":
+            self.server.told.put([dict(parse_qsl(query))])
+        page = FORM.replace("POSTED", json.dumps(self.server.posted)) if path == "/form" else PAGE
+        self._answer(page.replace("ASKED", json.dumps(self.server.asked)).encode())
 
     def do_POST(self) -> None:
         told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -137,3 +163,18 @@ def test_a_page_can_do_what_the_rules_of_the_bucket_say_and_nothing_else(
     assert other == deleted == {"error": "TypeError"}
     with pytest.raises(ClientError, match="404"):
         client.head_object(Bucket="other", Key="key")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="this machine has no chromium")
+def test_a_form_uploads_and_its_sender_is_thanked(gateway: GatewayProcess, site: Site, tmp_path: Path) -> None:
+    client = gateway.client()
+    thanks = {"success_action_redirect": f"{site.origin}/thanks"}
+    allowed = [thanks, ["content-length-range", 1, 100]]
+    post = client.generate_presigned_post("other", "up/${filename}", Fields=thanks, Conditions=allowed)
+    site.posted = (post["url"], post["fields"], 'größe "1" 50%.txt', "by a form")
+    with browser(tmp_path / "profile", f"{site.origin}/form"):
+        (told,) = site.told.get(timeout=PATIENCE_S)
+    key = 'up/größe "1" 50%.txt'
+    stored = client.get_object(Bucket="other", Key=key)
+    assert stored["Body"].read() == b"by a form"
+    assert told == {"bucket": "other", "key": key, "etag": stored["ETag"]}

@@ -20,6 +20,7 @@ from tests.forms import BOUNDARY, TYPE, encoded, part, signed
 from tests.server import harness
 from tests.server.certificates import make
 from tests.server.harness import head, receive, serving
+from tests.server.test_cors import APP, CORS
 from tests.server.test_tls import trusting
 
 sign = partial(signed, bucket="open", access_key=harness.ACCESS_KEY, secret_key=harness.SECRET_KEY)
@@ -226,6 +227,13 @@ async def test_endless_fields_are_not_read_to_their_end(site):
     writer.write(part("key", b"x" * 30_000))
     reply = await receive(reader)
     assert ET.fromstring(reply.body).findtext("Code") == "MaxPostPreDataLengthExceeded"
+
+
+async def test_the_script_of_a_page_sees_what_became_of_its_form():
+    async with serving(cors=CORS) as site:
+        for fields, status in ((sign("key"), 204), ({"key": "key"}, 403)):
+            reply = await ask(site, encoded(fields), Origin=APP)
+            assert (reply.status, reply.headers["access-control-allow-origin"]) == (status, APP)
 
 
 async def test_a_storage_that_fails_is_told():
