@@ -43,7 +43,7 @@ class Sample(NamedTuple):
 
 @dataclass
 class Report:
-    """What a rehearsal has found; times in seconds."""
+    """What a rehearsal has found: of how many objects, and the bytes of those that came back; times in seconds."""
 
     head: Head
     to: str
@@ -145,10 +145,11 @@ class Drill:
 
     def _count(self, report: Report, entry: Entry, why: str) -> None:
         report.objects += 1
-        report.bytes += entry.info.size
         if why:
             report.failures += 1
             self._tell(Result(Outcome.FAILED, entry.key, why=why))
+        else:
+            report.bytes += entry.info.size
 
     async def _check(self, past: Past, entry: Entry) -> str:
         """Read an object back, and return what is wrong with it."""

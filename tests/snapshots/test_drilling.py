@@ -70,6 +70,7 @@ async def test_what_is_lost_fails_it(mirrored, target):  # noqa: F811
     drilled = Drilled(snapshot, target)
     report = await drilled.run()
     assert (report.result, report.failures, report.objects) == ("failed", 1, 2)
+    assert report.bytes == len(b"old"), "what did not come back was not fast"
     assert [(each.key, each.why or each.outcome) for each in drilled.told] == [
         ("a", Outcome.LOST),
         ("a", "it was not restored"),

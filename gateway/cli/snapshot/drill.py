@@ -46,7 +46,9 @@ class _Wanted(NamedTuple):
 @options
 @click.argument("snapshot_id", metavar="[ID]", default="latest")
 @target_option
-@click.option("--sample", default="100%", show_default=True, callback=_read_part, help="Only about this part.")
+@click.option(
+    "--sample", metavar="PERCENT", default="100%", show_default=True, callback=_read_part, help="Only about this part."
+)
 @click.option("--prefix", default="", help="Only keys that begin with this.")
 @metrics_option
 @config_option
