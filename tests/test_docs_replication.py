@@ -11,7 +11,7 @@ from gateway import metrics
 from gateway.cli.failover import command as failover
 from gateway.cli.journal import rebuild
 from gateway.cli.mirror import command as mirror
-from gateway.replication.verify import Mark
+from gateway.replication.comparing import Mark
 
 PAGE = (Path(__file__).parent.parent / "docs" / "replication.md").read_text()
 OURS = {"route", "target", "calls"}

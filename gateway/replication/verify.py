@@ -1,63 +1,35 @@
 """Compares a mirror with its primary, key by key, and believes nothing that the journal says is equal."""
 
 import asyncio
-import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from enum import IntEnum, StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
-from gateway.errors import NoSuchKey, PreconditionFailed, S3Error, ServiceUnavailable
+from gateway.errors import NoSuchKey, PreconditionFailed, S3Error
+from gateway.replication.comparing import (
+    AT_ONCE,
+    ATTEMPTS,
+    Finding,
+    Level,
+    Mark,
+    Seen,
+    have_other_checksums,
+    is_same_state,
+    see,
+)
 from gateway.replication.copier import STAMP, is_copy
 from gateway.replication.journal import Journal
 from gateway.replication.outcome import name_of
 from gateway.replication.records import SOURCE_MISSING
 from gateway.replication.walk import Pair, batches, side_by_side
 from gateway.storage import Address, Backend, ObjectInfo
-from gateway.transfer import chunks_of, room_at_once
 
-ATTEMPTS: Final = 3  # at a key that is written while it is compared
 WAITING: Final = 10_000  # keys that are looked at once more at the end
 PAUSE: Final = 1.0  # seconds between two looks at them
 
 
-class Level(IntEnum):
-    """How closely is looked."""
-
-    L0 = 0  # names and sizes, as they are listed
-    L1 = 1  # and, asked for each object: which state the copy is one of, its metadata, its checksum
-    L2 = 2  # and the bytes, all of them read
-
-
-class Mark(StrEnum):
-    """What is found of a key."""
-
-    SAME = "="
-    MISSING = "+"  # the mirror lacks it
-    EXTRA = "-"  # only the mirror has it
-    DIFFERENT = "*"
-    ERROR = "!"  # one of them could not be asked
-    PENDING = "~"  # it is being written, or is to be copied yet
-
-
-class Finding(NamedTuple):
-    """What is found of one key; `why` is what differs, or what went wrong."""
-
-    mark: Mark
-    key: str
-    why: str = ""
-
-
-AT_ONCE: Final[Mapping[Level, int]] = {Level.L0: 256, Level.L1: 32, Level.L2: 4}  # keys
 DAMAGED: Final = frozenset({"bytes", "checksum"})  # what a copy's own stamp cannot know
-
-
-class _Seen(NamedTuple):
-    """An object; with its digest, where the bytes were read."""
-
-    info: ObjectInfo
-    digest: bytes = b""
 
 
 class Verify:
@@ -140,7 +112,7 @@ class Verify:
                 if look.row or self._target in look.dirty:
                     return Finding(Mark.PENDING if look.row or source else await self._missing(at), at.key)
                 copy = await self._see(self._mirror, at)
-                if _is_same_state(source, await self._head(at)):
+                if is_same_state(source and source.info, await self._head(at)):
                     return self._judged(at.key, source, copy)
         except S3Error as error:
             return Finding(Mark.ERROR, at.key, name_of(error))
@@ -151,7 +123,7 @@ class Verify:
         is_kept = await self._journal.error_of(self._target, at) == SOURCE_MISSING
         return Mark.EXTRA if is_kept else Mark.PENDING
 
-    def _judged(self, key: str, source: _Seen | None, copy: _Seen | None) -> Finding:
+    def _judged(self, key: str, source: Seen | None, copy: Seen | None) -> Finding:
         if source and copy:
             why = self._difference(source, copy)
             return Finding(Mark.DIFFERENT if why else Mark.SAME, key, why)
@@ -159,7 +131,7 @@ class Verify:
             return Finding(Mark.MISSING, key)
         return Finding(Mark.EXTRA if copy else Mark.SAME, key)
 
-    def _difference(self, source: _Seen, copy: _Seen) -> str:
+    def _difference(self, source: Seen, copy: Seen) -> str:
         """Return what differs, "" if nothing does as far as is looked."""
         if source.info.size != copy.info.size:
             return "size"
@@ -173,42 +145,14 @@ class Verify:
             return ""
         return "metadata" if source.digest else "state"
 
-    async def _see(self, backend: Backend, at: Address) -> _Seen | None:
-        """Return what is there, None if nothing is."""
-        try:
-            if self._level is not Level.L2:
-                return _Seen(await backend.head(at))
-            async with backend.get(at) as download:
-                digest, received = hashlib.sha256(), 0
-                with room_at_once(download):
-                    async for chunk in chunks_of(download):
-                        await asyncio.to_thread(digest.update, chunk)
-                        received += len(chunk)
-                if received != download.info.size:
-                    raise ServiceUnavailable
-                return _Seen(download.info, digest.digest())
-        except NoSuchKey:
-            return None
+    async def _see(self, backend: Backend, at: Address) -> Seen | None:
+        return await see(backend, at, self._level)
 
     async def _head(self, at: Address) -> ObjectInfo | None:
         try:
             return await self._primary.head(at)
         except NoSuchKey:
             return None
-
-
-def _is_same_state(before: _Seen | None, after: ObjectInfo | None) -> bool:
-    if before is None or after is None:
-        return before is None and after is None
-    one = before.info
-    return (one.etag, one.modified, one.size, one.labels) == (after.etag, after.modified, after.size, after.labels)
-
-
-def have_other_checksums(one: ObjectInfo, other: ObjectInfo) -> bool:
-    """Say whether both have a checksum of all the bytes, by the same algorithm, and another."""
-    if one.checksum is None or other.checksum is None or one.checksum.composite or other.checksum.composite:
-        return False
-    return one.checksum.algorithm == other.checksum.algorithm and one.checksum != other.checksum
 
 
 def _are_twins(copy: ObjectInfo, source: ObjectInfo) -> bool:

@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gateway.errors import S3Error
+from gateway.replication.comparing import AT_ONCE, Level
 from gateway.replication.outcome import name_of
-from gateway.replication.verify import AT_ONCE, Level
 from gateway.replication.walk import batches, listed, paired
 from gateway.snapshots.finding import Past, is_state
 from gateway.snapshots.manifest import Entry, Manifest

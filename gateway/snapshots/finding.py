@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.errors import NoSuchKey
+from gateway.replication.comparing import have_other_checksums
 from gateway.replication.keeping import kept_days, kept_under
-from gateway.replication.verify import have_other_checksums
 from gateway.snapshots.manifest import Entry
 from gateway.snapshots.taking import entry_of, state
 from gateway.storage import Address, Backend, ObjectInfo

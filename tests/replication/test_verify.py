@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import ServiceUnavailable
+from gateway.replication.comparing import Level, Mark
 from gateway.replication.copier import STAMP
 from gateway.replication.records import Kind
-from gateway.replication.verify import Level, Mark, Verify
+from gateway.replication.verify import Verify
 from gateway.storage import Address, Body, WriteOptions
 from tests.routing.replicated.world import BUCKET, Fault, World
 

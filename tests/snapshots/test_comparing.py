@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.errors import ServiceUnavailable
+from gateway.replication.comparing import Level
 from gateway.replication.keeping import Keeping
-from gateway.replication.verify import Level
 from gateway.snapshots.comparing import Comparison, Mark
 from gateway.snapshots.finding import Past
 from gateway.snapshots.manifest import Subject

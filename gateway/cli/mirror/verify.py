@@ -15,7 +15,8 @@ from gateway.cli.words import amount, printable
 from gateway.config import Config
 from gateway.config.models import EVERY_OTHER
 from gateway.config.units import seconds
-from gateway.replication.verify import Finding, Level, Mark, Verify
+from gateway.replication.comparing import Finding, Level, Mark
+from gateway.replication.verify import Verify
 
 COULD_NOT_TELL: Final = 2
 BATCH: Final = 500  # keys that are marked at once

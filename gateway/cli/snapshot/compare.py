@@ -11,7 +11,7 @@ from gateway.cli.route import perform
 from gateway.cli.snapshot.bucket import Spot, Where, opened, options, where_of
 from gateway.cli.words import amount, printable
 from gateway.config import Config
-from gateway.replication.verify import Level
+from gateway.replication.comparing import Level
 from gateway.snapshots.comparing import Comparison, Finding, Mark
 from gateway.snapshots.finding import Past
 
