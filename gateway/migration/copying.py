@@ -52,9 +52,13 @@ def is_migrated(info: ObjectInfo) -> bool:
 
 def state_of(info: ObjectInfo) -> State:
     """Return the state of an object that was asked for by HEAD or GET; a listing does not tell enough."""
-    beside = [dict(info.headers), dict(info.metadata), _kept(info.labels)]
-    digest = sha256(json.dumps(beside, sort_keys=True).encode()).hexdigest()
+    digest = sha256(json.dumps(beside(info), sort_keys=True).encode()).hexdigest()
     return State(info.etag, info.size, info.modified, digest[:32])
+
+
+def beside(info: ObjectInfo) -> Sequence[Mapping[str, str]]:
+    """Return what a copy has beside the bytes, as its source: headers, metadata, labels."""
+    return dict(info.headers), dict(info.metadata), _kept(info.labels)
 
 
 def origin_of(copy: ObjectInfo) -> State | None:
@@ -73,8 +77,8 @@ def is_copy_of(copy: ObjectInfo, source: ObjectInfo) -> bool:
 
 def stamped(source: ObjectInfo) -> Mapping[str, str]:
     """Return the labels of a copy: those of its source, and which state of it this is."""
-    etag, size, modified, beside = state_of(source)
-    stamp = {"e": etag, "n": size, "m": modified.isoformat(), "d": beside}
+    state = state_of(source)
+    stamp = {"e": state.etag, "n": state.size, "m": state.modified.isoformat(), "d": state.beside}
     return {**_kept(source.labels), MIGRATED: json.dumps(stamp, separators=(",", ":"))}
 
 

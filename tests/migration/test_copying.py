@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from gateway.backends.memory import Memory
 from gateway.conditions import ANY_STATE
 from gateway.errors import InvalidPart, NotImplementedByGateway, ServiceUnavailable
 from gateway.migration.copying import MIGRATED, Copied, Copier, Outcome, is_copy_of, is_migrated, origin_of, state_of
@@ -15,22 +14,8 @@ from gateway.storage import Address, ListQuery, ReadOptions, UploadQuery, WriteO
 from tests.backends.given import body, completed, keys, put, read, some, uploads
 from tests.replication.scene import MIB, parts
 
-FROM, TO = Address("old", "a"), Address("new", "a")
+FROM, TO = Address("media", "a"), Address("media", "b")
 SAID = WriteOptions({"content-type": "image/png", "cache-control": "no-store"}, {"farbe": "blå"}, {"owner": "me"})
-
-
-@pytest.fixture
-async def source():
-    made = Memory("source")
-    await made.create_bucket("old", {})
-    return made
-
-
-@pytest.fixture
-async def target():
-    made = Memory("target")
-    await made.create_bucket("new", {})
-    return made
 
 
 @pytest.fixture
@@ -75,12 +60,12 @@ async def test_the_end_of_an_upload_does_not_overwrite_a_client_either(source, t
     theirs = await put(target, TO, b"new")
     assert await copier.copy(FROM, TO) == Copied(Outcome.TAKEN)
     assert await target.head(TO) == theirs
-    assert await uploads(target, "new", UploadQuery()) == []
+    assert await uploads(target, "media", UploadQuery()) == []
 
 
 async def test_a_key_that_the_source_lacks_is_gone(target, copier):
     assert await copier.copy(FROM, TO) == Copied(Outcome.GONE)
-    assert await keys(target, "new", ListQuery()) == []
+    assert await keys(target, "media", ListQuery()) == []
 
 
 async def test_a_copy_is_made_once(source, copier):
@@ -128,7 +113,7 @@ async def test_what_was_deleted_after_the_look_is_not_made_again(source, target,
     seen = await put(target, TO, b"seen")
     await target.delete(TO)
     assert (await Copier(source, target, exclusive).copy(FROM, TO, over=seen)).outcome is Outcome.TAKEN
-    assert await keys(target, "new", ListQuery()) == []
+    assert await keys(target, "media", ListQuery()) == []
 
 
 @pytest.mark.parametrize("make", [put, completed])
@@ -140,7 +125,7 @@ async def test_a_gate_that_raises_keeps_the_copy_out(source, target, copier, mak
 
     with pytest.raises(ServiceUnavailable):
         await copier.copy(FROM, TO, gate=closed)
-    assert await keys(target, "new", ListQuery()) == []
+    assert await keys(target, "media", ListQuery()) == []
 
 
 async def test_of_many_who_copy_a_key_at_once_one_does(source, target, copier):
