@@ -299,7 +299,7 @@ def _replicated(  # noqa: PLR0913  what is the whole gateway's, handed on
 
 def _ordered(config: Config, sharing: Sharing) -> AbstractAsyncContextManager[None]:
     """Tell in the audit log of what is ordered by commands, where there is a database for them to leave word in."""
-    if not config.log.audit or not any(bucket.copies or bucket.images for bucket in config.buckets.values()):
+    if not (config.log.audit and config.keeps_state):
         return nullcontext()
     from gateway.orders import told  # noqa: PLC0415  likewise
 

@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "journal": "Rebuild what is written down of a bucket whose database was lost or set back.",
     "failover": "Send the writes of a bucket to its fallback, or back to its primary.",
     "mirror": "Look at mirrors, compare them, repair them, let them rest.",
+    "migrate": "Move a bucket from one backend to another.",
     "images": "Look at variants of images, make those that are missing, remove those of no image.",
     "snapshot": "Write down what a bucket holds, restore it, rehearse that.",
     "presign": "Print a URL that anybody may use for a while.",

@@ -46,7 +46,7 @@ async def ordered(
     else:
         return result
     finally:
-        if config.log.audit:
+        if config.log.audit and config.keeps_state:
             await _leave(config, {**said, "error": error, "result": FAILED if error else DONE})
 
 

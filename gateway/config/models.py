@@ -335,6 +335,11 @@ class Config(Section):
         return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
 
     @property
+    def keeps_state(self) -> bool:
+        """Whether anything is written down in the database."""
+        return any(bucket.copies or bucket.images for bucket in self.buckets.values())
+
+    @property
     def body_memory(self) -> int:
         """How many bytes the bodies of one worker may take: with `auto`, all of them half of what there is."""
         said = self.limits.memory

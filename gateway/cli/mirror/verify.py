@@ -1,9 +1,7 @@
 """`gateway mirror verify` and `gateway mirror repair`: whether a mirror holds what its primary does."""
 
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import click
@@ -11,7 +9,9 @@ import click
 from gateway.cli.configured import config_option
 from gateway.cli.ordered import ordered
 from gateway.cli.route import entry_of, fail, journal_of, mirrors_of, opened_sides, opened_state, perform
-from gateway.cli.words import amount, printable
+from gateway.cli.telling import Telling
+from gateway.cli.units import read_by
+from gateway.cli.words import amount
 from gateway.config import Config
 from gateway.config.models import EVERY_OTHER
 from gateway.config.units import seconds
@@ -20,8 +20,7 @@ from gateway.replication.verify import Verify
 
 COULD_NOT_TELL: Final = 2
 BATCH: Final = 500  # keys that are marked at once
-REFRESH: Final = 0.2  # seconds between two states of the progress
-WORDS: Final = {
+WORDS: Final[Mapping[str, str]] = {
     Mark.SAME: "the same",
     Mark.MISSING: "missing",
     Mark.EXTRA: "only there",
@@ -34,13 +33,6 @@ MENDED: Final = {Mark.MISSING, Mark.DIFFERENT}
 UNCLEAR: Final = {Mark.ERROR, Mark.PENDING}
 
 
-def _read_duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
-    try:
-        return float(str(seconds(value)))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-
-
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.argument("bucket"),
@@ -51,7 +43,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--wait",
             default="10s",
             show_default=True,
-            callback=_read_duration,
+            callback=read_by(seconds),
             help="How long, at the end, for what is to be copied yet.",
         ),
         click.option("--all", "show_same", is_flag=True, help="Name the keys that are the same, too."),
@@ -98,42 +90,15 @@ def repair(  # noqa: PLR0913  click passes each option by its name
     raise SystemExit(1 if counted[Mark.EXTRA] else COULD_NOT_TELL if UNCLEAR & set(counted) else 0)
 
 
-class _Told:
+class _Told(Telling):
     """What is wanted, and what is told on the way."""
 
     def __init__(self, prefix: str, wait: float, *, show_same: bool, mend: bool = False) -> None:
+        super().__init__(WORDS, () if show_same else {Mark.SAME})
         self.prefix, self.wait, self.mend = prefix, wait, mend
-        self.counted: Counter[Mark] = Counter()
-        self._show_same = show_same
-        self._progress, self._next = sys.stderr.isatty(), 0.0
-
-    def tell(self, finding: Finding) -> None:
-        """Print a finding, and how far it is."""
-        self.counted[finding.mark] += 1
-        if finding.mark is not Mark.SAME or self._show_same:
-            self._clear()
-            why = f"\t{finding.why}" if finding.why else ""
-            click.echo(f"{finding.mark.value} {printable(finding.key)}{why}")
-        if self._progress and time.monotonic() >= self._next:
-            self._next = time.monotonic() + REFRESH
-            click.echo(f"\r\x1b[K{self.summary()}", nl=False, err=True)
-
-    def summary(self) -> str:
-        """Return how many keys were seen, and what they are."""
-        parts = [f"{self.counted[mark]} {words}" for mark, words in WORDS.items() if self.counted[mark]]
-        return ", ".join([amount(self.counted.total(), "key"), *parts])
-
-    def end(self) -> None:
-        """Leave the sum of it."""
-        self._clear()
-        click.echo(self.summary(), err=True)
-
-    def _clear(self) -> None:
-        if self._progress:
-            click.echo("\r\x1b[K", nl=False, err=True)
 
 
-def _compare(config: Config, bucket: str, mirror: str | None, level: Level, told: _Told) -> Counter[Mark]:
+def _compare(config: Config, bucket: str, mirror: str | None, level: Level, told: _Told) -> Counter[str]:
     if bucket == EVERY_OTHER:
         fail("one bucket can be compared at a time")
     entry = entry_of(config, bucket)
