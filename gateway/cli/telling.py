@@ -1,16 +1,13 @@
 """What is found or done about each of many keys, told line by line, with the sum of it."""
 
-import sys
-import time
 from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import Final, Protocol
+from typing import Protocol
 
 import click
 
+from gateway.cli.progress import Progress
 from gateway.cli.words import amount, printable
-
-REFRESH: Final = 0.2  # seconds between two states of the progress
 
 
 class Told(Protocol):
@@ -33,18 +30,16 @@ class Telling:
     def __init__(self, words: Mapping[str, str], quiet: Collection[str] = ()) -> None:
         self.counted: Counter[str] = Counter()
         self._words, self._quiet = words, quiet
-        self._progress, self._next = sys.stderr.isatty(), 0.0
+        self._progress = Progress()
 
     def tell(self, told: Told) -> None:
         """Print what is told of a key, and how far it is."""
         self.counted[told.mark] += 1
         if told.mark not in self._quiet:
-            self._clear()
+            self._progress.clear()
             why = f"\t{told.why}" if told.why else ""
             click.echo(f"{told.mark} {printable(told.key)}{why}")
-        if self._progress and time.monotonic() >= self._next:
-            self._next = time.monotonic() + REFRESH
-            click.echo(f"\r\x1b[K{self.summary()}", nl=False, err=True)
+        self._progress.show(self.summary)
 
     def summary(self) -> str:
         """Return how many keys were seen, and what they are."""
@@ -53,9 +48,5 @@ class Telling:
 
     def end(self) -> None:
         """Leave the sum of it."""
-        self._clear()
+        self._progress.clear()
         click.echo(self.summary(), err=True)
-
-    def _clear(self) -> None:
-        if self._progress:
-            click.echo("\r\x1b[K", nl=False, err=True)

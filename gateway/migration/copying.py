@@ -11,11 +11,9 @@ from typing import Final, NamedTuple
 
 from gateway.conditions import ANY_STATE, Conditions
 from gateway.errors import EntityTooSmall, InvalidPart, NoSuchKey, PreconditionFailed
-from gateway.replication.copier import STAMP, Carriage, Carried, Gate
+from gateway.replication.copier import MIGRATED, Carriage, Carried, Gate, lasting
 from gateway.storage import Address, Backend, ObjectInfo
 
-MIGRATED: Final = "migrated"  # the label of a copy, hidden from clients as all labels are
-_NOTES: Final = frozenset({MIGRATED, STAMP})  # labels that are about one copy, and belong to no other
 _NOTHING: Final = Conditions(if_none_match=("*",))  # is there
 
 
@@ -58,7 +56,7 @@ def state_of(info: ObjectInfo) -> State:
 
 def beside(info: ObjectInfo) -> Sequence[Mapping[str, str]]:
     """Return what a copy has beside the bytes, as its source: headers, metadata, labels."""
-    return dict(info.headers), dict(info.metadata), _kept(info.labels)
+    return dict(info.headers), dict(info.metadata), lasting(info.labels)
 
 
 def origin_of(copy: ObjectInfo) -> State | None:
@@ -79,7 +77,7 @@ def stamped(source: ObjectInfo) -> Mapping[str, str]:
     """Return the labels of a copy: those of its source, and which state of it this is."""
     state = state_of(source)
     stamp = {"e": state.etag, "n": state.size, "m": state.modified.isoformat(), "d": state.beside}
-    return {**_kept(source.labels), MIGRATED: json.dumps(stamp, separators=(",", ":"))}
+    return {**lasting(source.labels), MIGRATED: json.dumps(stamp, separators=(",", ":"))}
 
 
 async def _open() -> None:
@@ -148,7 +146,3 @@ async def carried(carriage: Carriage) -> Carried:
 def _lost(source: ObjectInfo, made: ObjectInfo) -> Sequence[str]:
     lost = {"etag": made.etag != source.etag, "checksum": source.checksum not in {None, made.checksum}}
     return tuple(name for name, is_lost in lost.items() if is_lost)
-
-
-def _kept(labels: Mapping[str, str]) -> Mapping[str, str]:
-    return {name: value for name, value in labels.items() if name not in _NOTES}

@@ -25,7 +25,8 @@ from gateway.transfer import body_of, room_at_once
 
 PART: Final = 16 * 1024 * 1024
 MOST_PARTS: Final = 10_000
-STAMP: Final = "stamp"  # the label of a copy that says what it is a copy of
+STAMP: Final = "stamp"  # the label of a mirror's copy that says what it is a copy of
+MIGRATED: Final = "migrated"  # and of a copy in a storage that takes the place of its source's
 Gate = Callable[[], Awaitable[None]]
 
 
@@ -52,6 +53,11 @@ def is_stamped(info: ObjectInfo) -> bool:
 def gen_of(info: ObjectInfo) -> int:
     """Return which state of its source a mirror's copy is; 0 if it says nothing of that."""
     return int(json.loads(info.labels[STAMP])["g"]) if STAMP in info.labels else 0
+
+
+def lasting(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the labels that belong to an object, without those that are about one copy of it."""
+    return {name: value for name, value in labels.items() if name not in {STAMP, MIGRATED}}
 
 
 def described(info: ObjectInfo) -> WriteOptions:

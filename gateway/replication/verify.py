@@ -18,7 +18,7 @@ from gateway.replication.comparing import (
     is_same_state,
     see,
 )
-from gateway.replication.copier import STAMP, is_copy
+from gateway.replication.copier import STAMP, is_copy, lasting
 from gateway.replication.journal import Journal
 from gateway.replication.outcome import name_of
 from gateway.replication.records import SOURCE_MISSING
@@ -157,5 +157,5 @@ class Verify:
 
 def _are_twins(copy: ObjectInfo, source: ObjectInfo) -> bool:
     """Say whether a copy without a stamp, which was there before it was a mirror's, is the same."""
-    twins = [(info.etag, info.headers, info.metadata, info.labels) for info in (copy, source)]
-    return twins[0] == twins[1]
+    one, other = ((info.etag, info.headers, info.metadata, lasting(info.labels)) for info in (copy, source))
+    return one == other

@@ -7,8 +7,8 @@ import pytest
 
 from gateway.conditions import ANY_STATE
 from gateway.errors import InvalidPart, NotImplementedByGateway, ServiceUnavailable
-from gateway.migration.copying import MIGRATED, Copied, Copier, Outcome, is_copy_of, is_migrated, origin_of, state_of
-from gateway.replication.copier import STAMP
+from gateway.migration.copying import Copied, Copier, Outcome, is_copy_of, is_migrated, origin_of, state_of
+from gateway.replication.copier import MIGRATED, STAMP
 from gateway.routing.wrapper import Wrapper
 from gateway.storage import Address, ListQuery, ReadOptions, UploadQuery, WriteOptions
 from tests.backends.given import body, completed, keys, put, read, some, uploads

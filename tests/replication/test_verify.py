@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import ServiceUnavailable
+from gateway.migration.copying import Copier
 from gateway.replication.comparing import Level, Mark
 from gateway.replication.copier import STAMP
 from gateway.replication.records import Kind
@@ -61,6 +62,12 @@ async def test_what_is_missing_extra_or_of_another_size_is_told(world, level):
     await put(world.mirror, "b", b"longer")
     await put(world.mirror, "d")
     assert await marks(world, level) == {"a": "+", "b": "*", "c": "=", "d": "-"}
+
+
+async def test_what_a_bucket_was_moved_from_is_the_same_as_the_mirror_it_becomes(world):
+    await put(world.mirror.inner, "d", headers={"content-type": "image/png"}, labels={"owner": "me"})
+    await Copier(world.mirror.inner, world.primary.inner).copy(Address(BUCKET, "d"), Address(BUCKET, "d"))
+    assert await marks(world, prefix="d") == {"d": "="}
 
 
 async def test_only_what_begins_with_the_prefix_is_compared(world):
