@@ -42,6 +42,11 @@ class Operation:
     optional: frozenset[str] = NOTHING
     needs: frozenset[str] = NOTHING
 
+    @property
+    def copies(self) -> bool:
+        """True where the bytes come from a storage: room is taken for these then, not for a body that nobody reads."""
+        return "x-amz-copy-source" in self.needs
+
     async def run(self, service: Service, call: Call) -> Answer:
         """Carry the call out, unless its headers ask for what is not done here."""
         if call.method != "OPTIONS":  # else the URL is that of a request to come, which is not what is asked for yet

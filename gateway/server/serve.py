@@ -61,7 +61,7 @@ class Pipeline:
         call.authorize = partial(self.policy.authorize, call.caller)
         if operation.verb:
             await call.authorize(operation.verb, call.address)
-        if exchange.payload.at_eof():
+        if exchange.payload.at_eof() or operation.copies:
             return await operation.run(self.service, call)
         async with BUDGET.held(call.body.most):  # before what others would have to wait for, and not while it answers
             return await operation.run(self.service, call)

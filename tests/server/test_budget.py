@@ -83,6 +83,19 @@ async def test_a_request_without_a_body_takes_nothing_and_waits_for_nobody(room)
         assert (await receive(reader, bodiless=True)).status == 204
 
 
+@pytest.mark.parametrize("query", ["", "?partNumber=1&uploadId={}"])
+async def test_a_copy_takes_no_room_for_a_body_that_nobody_reads(room, monkeypatch, query):
+    """It takes that of what is copied, and who takes twice waits for himself."""
+    monkeypatch.setattr(budget, "PATIENCE", 0.05)
+    async with serving() as site, BUDGET.held(BUDGET.limit):
+        await site.put("key", b"bytes")
+        upload = await site.storage.create_upload(Address("open", "copy"))
+        reader, writer = await site.connect()
+        asked = {"x-amz-copy-source": "/open/key", "Content-Length": "8"}
+        writer.write(site.signed("PUT", "/open/copy" + query.format(upload.id), asked) + b"needless")
+        assert (await receive(reader)).status == 200
+
+
 async def test_a_client_whose_body_waits_is_not_asked_for_it(room):
     async with serving() as site:
         reader, writer = await site.connect()
