@@ -128,8 +128,9 @@ class Body:
     raised: then it is not the backend's that a write fails. `declared` are the digests, by
     algorithm, that the sender named before the first byte and that are checked: a backend may pass them on.
 
-    A backend asks `digest` for MD5 and the checksum of its options or upload only: a part whose sender declared
-    another one than that is refused. What else it needs it computes apart.
+    A backend asks `digest` for MD5 and the checksum of its options or upload only. What else it needs it computes
+    apart. Of a part it says in `kept`, before the first byte, which checksum it keeps: a part whose sender declared
+    another one than that is refused.
     """
 
     def __init__(self, chunks: AsyncIterable[bytes], size: int | None, *, limit: int | None = None) -> None:
@@ -139,6 +140,7 @@ class Body:
         self.received = 0
         self.trailers: dict[str, str] = {}
         self.digest = Digest()
+        self.kept = ""
         self.declared: dict[str, bytes] = {}
         self.failure: Exception | None = None
         self._chunks = chunks

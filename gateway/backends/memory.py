@@ -143,7 +143,7 @@ class Memory:
         return upload
 
     async def put_part(self, upload: Upload, number: int, body: Body) -> Part:
-        checksum = self._upload(upload).info.options.checksum
+        checksum = body.kept = self._upload(upload).info.options.checksum
         data = await _read(body, checksum)
         part = Part(number, body.digest[MD5].hex(), len(data), _now(), body.digest.checksum(checksum))
         open_upload = self._upload(upload)  # it may have gone while the body came

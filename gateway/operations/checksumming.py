@@ -90,17 +90,16 @@ def declared(call: Call) -> Declared | None:
 
 
 def expect_algorithm(body: Body, algorithm: str) -> None:
-    """Refuse the body of a part if the storage hashes it by another algorithm: that of the upload.
+    """Refuse the body of a part if the storage keeps another checksum of it than this: that of the upload.
 
     Where the upload has the algorithm of those that name none, any will do, as SDKs send one with every part.
     Raises InvalidRequest from the body, before anything is stored.
     """
-    harmless = {MD5, DEFAULT, *body.digest.algorithms}
 
     def check() -> None:
-        for other in set(body.digest.algorithms) - harmless:
+        if body.kept not in {"", DEFAULT, algorithm}:
             raise InvalidRequest(
-                f"Checksum Type mismatch occurred, expected checksum Type: {other.lower()}, "
+                f"Checksum Type mismatch occurred, expected checksum Type: {body.kept.lower()}, "
                 f"actual checksum Type: {algorithm.lower()}"
             )
 

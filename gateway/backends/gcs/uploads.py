@@ -86,6 +86,7 @@ async def put_part(client: Client, upload: Upload, number: int, body: Body) -> P
     """Store a part. It counts from when its checksum is known, which is when the object is complete."""
     marker = await marker_of(client, upload)
     at, algorithm = _new_part(upload, number), marker.info.options.checksum
+    body.kept = algorithm
     stored = await store(client, Draft(at, {"metadata": {}}, algorithm), body, ANY_STATE)
     return await _kept(client, upload, _part(number, stored), at)
 

@@ -157,6 +157,7 @@ class Local:
             part = Part(number, body.digest[MD5].hex(), body.received, checksum=checksum)
             return parts.store(self._root, upload, temp, part)
 
+        body.kept = algorithm
         body.digest.want(algorithm)
         return await self._receive(body, temp, lambda: None, store)
 

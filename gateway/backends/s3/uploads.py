@@ -91,6 +91,8 @@ class Uploads:
     async def put_part(self, upload: Upload, number: int, body: Body) -> Part:
         """As `Backend.put_part`."""
         begun = await self.begun(upload)
+        if begun.algorithm in self._dialect.checksums:
+            body.kept = begun.algorithm
         if body.size is None:
             async with spooled(body) as sized:
                 return await self._put_part(upload, number, sized, begun)

@@ -103,7 +103,8 @@ class UploadPromises:
         digest.want(algorithm)
         digest.update(b"part")
         source = await put(storage, Address(bucket, "source"), b"part", WriteOptions(checksum="SHA1"))
-        stored = await storage.put_part(upload, 1, body(b"part"))
+        stored = await storage.put_part(upload, 1, sent := body(b"part"))
+        assert sent.kept == algorithm
         copied = await storage.copy_part(upload, 2, Address(bucket, "source"), ReadOptions(), source.etag)
         assert stored.checksum == copied.checksum == digest.checksum(algorithm)
         listed = (await storage.list_parts(upload)).parts
