@@ -9,7 +9,7 @@ import structlog
 
 from gateway import metrics
 from gateway.conditions import ANY_STATE, Conditions
-from gateway.errors import InternalError, S3Error, ServiceUnavailable, SlowDown
+from gateway.errors import CredentialsRefused, InternalError, S3Error, ServiceUnavailable, SlowDown
 from gateway.replication.breaker import Breaker
 from gateway.replication.outcome import Fenced
 from gateway.replication.records import Vote
@@ -216,7 +216,8 @@ class Breaking(Wrapper):
 
 def _is_failure(error: S3Error) -> bool:
     """Say whether an error is the storage's own: what it refuses, or is too busy for, shows that it lives."""
-    return isinstance(error, (ServiceUnavailable, InternalError)) and not isinstance(error, SlowDown)
+    lives = isinstance(error, (CredentialsRefused, SlowDown))
+    return isinstance(error, (ServiceUnavailable, InternalError)) and not lives
 
 
 def _now() -> float:

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from gateway.backends.memory import Memory
-from gateway.errors import InternalError, NoSuchKey, ServiceUnavailable, SlowDown
+from gateway.errors import CredentialsRefused, InternalError, NoSuchKey, ServiceUnavailable, SlowDown
 from gateway.replication.breaker import IN_A_ROW, SUCCESSES
 from gateway.routing import breaking
 from gateway.routing.breaking import Breaking
@@ -68,7 +68,7 @@ async def test_a_storage_that_is_down_is_asked_no_more(failing):
     assert storage.vote().down_for is not None
 
 
-@pytest.mark.parametrize("error", [NoSuchKey(), SlowDown()], ids=repr)
+@pytest.mark.parametrize("error", [NoSuchKey(), SlowDown(), CredentialsRefused()], ids=repr)
 async def test_a_storage_that_refuses_or_is_busy_is_not_down(failing, error):
     storage = await tripped(failing, error)
     assert failing.calls == 3 * IN_A_ROW
