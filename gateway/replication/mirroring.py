@@ -1,15 +1,23 @@
 """Keeps a mirror in step: each key that is dirty is made there what it is now, whatever happened in between."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 import structlog
 
 from gateway import metrics
-from gateway.errors import BucketAlreadyExists, InternalError, NoSuchBucket, NoSuchKey, S3Error, ServiceUnavailable
+from gateway.errors import (
+    BucketAlreadyExists,
+    CredentialsRefused,
+    InternalError,
+    NoSuchBucket,
+    NoSuchKey,
+    S3Error,
+    ServiceUnavailable,
+)
 from gateway.replication.copier import Carriage, is_copy, stamped
 from gateway.replication.crew import Crew
 from gateway.replication.journal import Journal
@@ -21,7 +29,7 @@ from gateway.replication.window import Window
 from gateway.storage import Address, Backend, ObjectInfo
 
 log = structlog.get_logger()
-_PERMANENT: Final = frozenset({400, 403})  # answers that no retry will change
+_PERMANENT: Final = frozenset({400, 403})  # statuses of answers that no retry will change
 PATIENCE: Final = 20.0  # seconds that a client waits while somebody else is at its key
 NEXT: Final = 0.02  # seconds between two looks whether that is over
 
@@ -135,8 +143,7 @@ class Mirroring:
                 raise
             except Exception as error:  # noqa: BLE001  whatever it was: the task stays, and is tried again
                 log.warning("mirror_failed", target=self._target, key=claim.at.key, error=name_of(error))
-                is_permanent = isinstance(error, S3Error) and error.status in _PERMANENT
-                return Tried(lease.outcome_of(error), name_of(error), is_permanent)
+                return Tried(lease.outcome_of(error), name_of(error), _is_permanent(error))
 
     async def _tell(self, claim: Claim, tried: Tried) -> None:
         """Tell the journal, and who counts, what became of a claim."""
@@ -170,7 +177,8 @@ class Mirroring:
             if claim.kind is not Kind.DELETE:
                 await self._miss(claim.at)
                 return Done.NOOP
-            await self._primary.head_bucket(claim.at.bucket)  # with a bucket that is gone, nothing is deleted
+            with _of_source():
+                await self._primary.head_bucket(claim.at.bucket)  # with a bucket that is gone, nothing is deleted
             return await self._delete(claim.at, lease)
 
     async def _miss(self, at: Address) -> None:
@@ -182,7 +190,8 @@ class Mirroring:
         self, source: Backend, at: Address, claim: Claim, lease: Lease, told: ObjectInfo | None = None
     ) -> Done:
         """Copy an object as what its storage says of it, or as what is `told` of it."""
-        wanted = told or await source.head(at)
+        with _of_source():
+            wanted = told or await source.head(at)
         held = await self._held(claim.at, make=True)
         if held and is_copy(held, wanted):
             return Done.NOOP
@@ -245,3 +254,19 @@ class Mirroring:
         self._made, self._deleted = self._made - made, self._deleted - deleted
         if is_braked:
             log.error("deletes_braked", route=self._journal.route, target=self._target)
+
+
+def _is_permanent(error: Exception) -> bool:
+    """Say whether no retry will change an answer of the mirror, until somebody has mended the reason."""
+    return isinstance(error, CredentialsRefused) or (isinstance(error, S3Error) and error.status in _PERMANENT)
+
+
+@contextmanager
+def _of_source() -> Iterator[None]:
+    """Have what the source refuses be no answer: only for what the mirror refuses a key is given up."""
+    try:
+        yield
+    except S3Error as error:
+        if _is_permanent(error):
+            raise ServiceUnavailable from error
+        raise

@@ -1,6 +1,6 @@
 """What became of a write that failed, as far as anybody knows."""
 
-from gateway.errors import InternalError, S3Error, ServiceUnavailable
+from gateway.errors import CredentialsRefused, InternalError, S3Error, ServiceUnavailable
 from gateway.replication.records import BRAKE, Outcome
 from gateway.state.store import StateUnknown
 
@@ -37,4 +37,6 @@ def result_of(outcome: Outcome, *, is_done: bool) -> str:
 
 def name_of(error: BaseException) -> str:
     """Return what an error is called in a log, without what it says of keys and hosts."""
+    if isinstance(error, CredentialsRefused):  # its code is what clients are told
+        return CredentialsRefused.__name__
     return error.code if isinstance(error, S3Error) else type(error).__name__

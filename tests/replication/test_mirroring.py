@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client import REGISTRY
 
-from gateway.errors import AccessDenied, InternalError, NoSuchBucket, ServiceUnavailable
+from gateway.errors import AccessDenied, CredentialsRefused, InternalError, NoSuchBucket, ServiceUnavailable
 from gateway.replication.copier import unstamped
 from gateway.replication.mirroring import Done, Mirroring
 from gateway.replication.outcome import Fenced
@@ -344,18 +344,36 @@ async def test_what_the_journal_was_not_told_is_done_again(scene):
     assert len(puts(scene.mirror)) == 1
 
 
-async def test_answers_that_no_retry_will_change_are_given_up_after_a_while(scene):
+@pytest.mark.parametrize("error", [AccessDenied, CredentialsRefused])
+async def test_answers_that_no_retry_will_change_are_given_up_after_a_while(scene, error):
     await scene.put()
 
     async def put(at, sent, options):
-        raise AccessDenied
+        raise error
 
     scene.mirror.inner.put = put
     for _ in range(scene.timing.dead_failures):
         scene.store.later(scene.timing.dead_after / 2)
         await scene.mirroring.round()
     [dead] = await scene.journal.dead(TARGET)
-    assert (dead.at, dead.error) == (AT, "AccessDenied")
+    assert (dead.at, dead.error) == (AT, error.__name__)
+
+
+async def test_what_the_primary_refuses_is_not_given_up(scene):
+    """It is no refusal of the mirror, and over when the primary's account is mended."""
+    await scene.put()
+
+    async def head(at, options=...):
+        raise CredentialsRefused
+
+    asked, scene.primary.inner.head = scene.primary.inner.head, head
+    for _ in range(scene.timing.dead_failures * 2):
+        scene.store.later(scene.timing.dead_after)
+        await scene.mirroring.round()
+    assert not await scene.journal.dead(TARGET)
+    scene.primary.inner.head = asked
+    scene.store.later(scene.timing.dead_after)
+    assert await scene.mirrored()
 
 
 async def test_what_is_tried_in_vain_for_long_is_not_given_up_while_it_may_change(scene):
