@@ -75,7 +75,7 @@ class GatewayProcess:
                 command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **self.environment}
             )
         deadline = time.monotonic() + PATIENCE_S
-        while not self._ready():
+        while not self.ready():
             assert self.process.poll() is None, f"the gateway ended:\n{self.log[-3000:]}"
             assert time.monotonic() < deadline, f"the gateway is not ready:\n{self.log[-3000:]}"
             time.sleep(0.01)
@@ -102,7 +102,8 @@ class GatewayProcess:
             config=options,
         )
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
+        """Say whether it serves."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/readyz", timeout=PATIENCE_S) as answer:
                 return answer.status == 200

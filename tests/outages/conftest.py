@@ -1,35 +1,8 @@
 """What the tests of outages share."""
 
-from contextlib import ExitStack
-
 import pytest
 
-from tests.outages.world import outages
-
-
-class Shared:
-    """A world that stays for the next test, if the last one has left it in order."""
-
-    def __init__(self, folders):
-        self._folders, self._open, self._world = folders, ExitStack(), None
-
-    def take(self):
-        if self._world is None:
-            self._world = self._open.enter_context(outages(self._folders.mktemp("world")))
-            self._world.await_baseline()
-        return self._world
-
-    @property
-    def log(self):
-        return self._world.gateway.log[-5000:] if self._world else ""
-
-    @property
-    def is_closed(self):
-        return self._world is None
-
-    def close(self):
-        self._world = None
-        self._open.close()
+from tests.outages.world import Shared
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from itertools import count
 from math import inf
 from typing import NamedTuple
 
 from tests.faults.history import sha256
-from tests.outages.world import Answer, Client, eventually
+from tests.outages.world import BUCKET, Answer, Client, World, eventually
 from tests.simulation.linear import Operation, is_linearizable
 
 NUMBERS = count()
@@ -27,8 +28,14 @@ class Listed(NamedTuple):
 
 @dataclass
 class Record:
-    """Operations by key, of one clock for all clients. What was certainly not done is left out."""
+    """Operations by key, of one clock for all clients. What was certainly not done is left out.
 
+    `folder` is where clients write under load. With `mixed`, they do so by copies, uploads, conditional writes and
+    deletes of many, too.
+    """
+
+    mixed: bool = False
+    folder: str = "load"
     operations: dict[str, list[Operation]] = field(default_factory=lambda: defaultdict(list))
     listings: list[Listed] = field(default_factory=list)
     acknowledged: int = 0
@@ -44,6 +51,51 @@ class Record:
     def delete(self, client: Client, key: str) -> Answer:
         began = time.monotonic()
         return self._wrote(client.delete(key), "delete", key, None, began)
+
+    def create(self, client: Client, key: str, body: bytes) -> Answer:
+        """Write a key if nothing is there."""
+        began = time.monotonic()
+        answer = client.put(key, body, IfNoneMatch="*")
+        if answer.status == HTTPStatus.PRECONDITION_FAILED:
+            self.operations[key].append(Operation("found", None, None, began, time.monotonic(), ok=True))
+        if answer.status in {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT}:
+            return answer
+        return self._wrote(answer, "create", key, sha256(body), began)
+
+    def upload(self, client: Client, key: str, body: bytes) -> Answer:
+        """Write a key in parts."""
+        begun = client.ask("create_multipart_upload", Key=key)
+        at = {"Key": key, "UploadId": begun.said.get("UploadId")}
+        sent = client.ask("upload_part", **at, PartNumber=1, Body=body) if begun.ok else begun
+        if not sent.ok:
+            return sent
+        began = time.monotonic()
+        parts = {"Parts": [{"PartNumber": 1, "ETag": sent.said["ETag"]}]}
+        answer = client.ask("complete_multipart_upload", **at, MultipartUpload=parts)
+        return self._wrote(answer, "put", key, sha256(body), began)
+
+    def copy(self, client: Client, key: str, body: bytes) -> Answer:
+        """Write a key by a copy of another one, which is written for that."""
+        source = f"{key}.source"
+        written = self.put(client, source, body)
+        if not written.ok:
+            return written
+        began = time.monotonic()
+        of = {"CopySource": {"Bucket": BUCKET, "Key": source}, "CopySourceIfMatch": written.said["ETag"]}
+        answer = client.ask("copy_object", Key=key, **of)
+        if answer.status == HTTPStatus.PRECONDITION_FAILED:  # somebody else has written the source since
+            return answer
+        return self._wrote(answer, "put", key, sha256(body), began)
+
+    def delete_many(self, client: Client, keys: Sequence[str]) -> Answer:
+        began = time.monotonic()
+        answer = client.ask("delete_objects", Delete={"Objects": [{"Key": key} for key in keys]})
+        deleted = {entry["Key"] for entry in answer.said.get("Deleted", ())}
+        for key in keys:
+            failed = answer.ok and key not in deleted
+            of_key = replace(answer, status=HTTPStatus.INTERNAL_SERVER_ERROR) if failed else answer
+            self._wrote(of_key, "delete", key, None, began)
+        return answer
 
     def get(self, client: Client, key: str) -> Answer:
         began = time.monotonic()
@@ -62,7 +114,7 @@ class Record:
 
     def state(self, key: str) -> str | None:
         """Return what a key holds, by the last write; only where it was acknowledged and none overlapped it."""
-        writes = [each for each in self.operations[key] if each.kind != "get"]
+        writes = [each for each in self.operations[key] if each.is_write]
         return max(writes, key=lambda each: each.ended).value if writes else None
 
     def check(self) -> None:
@@ -73,6 +125,19 @@ class Record:
             for key, operations in self.operations.items():
                 must = _certain(operations, listed)
                 assert must is None or must == (key in listed.keys), f"{key} {must}: {listed} {operations}"
+
+    def end(self, world: World, clients: Sequence[Client]) -> None:
+        """Check what there is when all is over and has come to rest."""
+        world.await_settled()
+        world.abort_uploads()
+        for client in clients:
+            for key in list(self.operations):
+                eventually(lambda key=key, client=client: self.get(client, key).status in {200, 404})
+        self.check()
+        assert world.stored("primary") == world.stored("mirror")
+        for client in clients:
+            eventually(lambda client=client: client.keys() == set(world.stored("primary")))
+        eventually(lambda: world.staged() == set(), world.staged)
 
     def _wrote(self, answer: Answer, kind: str, key: str, value: str | None, began: float) -> Answer:
         assert answer.ok or answer.status >= 500 or answer.status == 0, answer
@@ -98,8 +163,8 @@ class Record:
             dice, client = random.Random(seed * 1000 + number), clients[number % len(clients)]
             try:
                 while not stop.is_set():
-                    act(client, dice, keys)
-                    time.sleep(0.005)
+                    answer = act(client, dice, keys)
+                    time.sleep(0.005 if answer is None or answer.reached else 0.1)
             except BaseException as error:
                 failures.append(error)
                 raise
@@ -119,20 +184,37 @@ class Record:
         goal = self.acknowledged + more
         eventually(lambda: self.acknowledged >= goal, lambda: f"{goal - self.acknowledged} of {more} writes missing")
 
-    def _act(self, client: Client, dice: random.Random, keys: int) -> None:
+    def _act(self, client: Client, dice: random.Random, keys: int) -> Answer | None:
         if dice.random() < 0.05:
-            self.listing(client)
-        else:
-            self._act_on_keys(client, dice, keys)
+            return self.listing(client)
+        return self._act_on_keys(client, dice, keys)
 
-    def _act_on_keys(self, client: Client, dice: random.Random, keys: int) -> None:
-        key, chance = f"load/{dice.randrange(keys)}", dice.random()
+    def _act_on_keys(self, client: Client, dice: random.Random, keys: int) -> Answer:
+        key, chance = f"{self.folder}/{dice.randrange(keys)}", dice.random()
+        if self.mixed and dice.random() < 0.3:
+            return self._act_otherwise(client, dice, key, keys)
         if chance < 0.4:
-            self.put(client, key, content(dice, 200_000 if chance < 0.02 else 500))
-        elif chance < 0.55:
-            self.delete(client, key)
-        else:
-            self.get(client, key)
+            return self.put(client, key, content(dice, 200_000 if chance < 0.02 else 500))
+        if chance < 0.55:
+            return self.delete(client, key)
+        return self.get(client, key)
+
+    def _act_otherwise(self, client: Client, dice: random.Random, key: str, keys: int) -> Answer:
+        body = content(dice, dice.choice((500, 100_000)))
+        match dice.randrange(4):
+            case 0:
+                return self.upload(client, key, body)
+            case 1:
+                return self.copy(client, key, body)
+            case 2:
+                return self.delete_many(client, sorted({key, f"{self.folder}/{dice.randrange(keys)}"}))
+        created = f"{key}.created"  # where nothing else is done: all of it has to be looked at
+        match dice.randrange(3):
+            case 0:
+                return self.delete(client, created)
+            case 1:
+                return self.get(client, created)
+        return self.create(client, created, body)
 
 
 def content(dice: random.Random, size: int) -> bytes:
@@ -142,6 +224,8 @@ def content(dice: random.Random, size: int) -> bytes:
 
 def _telling(operations: Sequence[Operation]) -> Sequence[Operation]:
     """Leave out what has no effect on whether there is an order: writes of unknown outcome that nobody saw."""
+    if any(each.kind in {"create", "found"} for each in operations):
+        return operations  # what became of these tells of others, too
     seen = {each.result for each in operations if each.kind == "get"}
     return [each for each in operations if each.ok or each.value in seen]
 
@@ -152,7 +236,7 @@ def _began(operation: Operation) -> float:
 
 def _certain(operations: Sequence[Operation], listed: Listed) -> bool | None:
     """Say whether a key was there throughout a listing, None if that is not certain."""
-    writes = [each for each in operations if each.kind != "get" and each.began < listed.ended]
+    writes = [each for each in operations if each.is_write and each.began < listed.ended]
     if not writes:
         return False
     if not all(each.ok for each in writes):
@@ -160,4 +244,4 @@ def _certain(operations: Sequence[Operation], listed: Listed) -> bool | None:
     newest = max(writes, key=_began)
     if any(each.ended > min(listed.began, newest.began) and each is not newest for each in writes):
         return None
-    return newest.kind == "put" if newest.ended <= listed.began else None
+    return newest.kind != "delete" if newest.ended <= listed.began else None

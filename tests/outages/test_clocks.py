@@ -7,7 +7,7 @@ import pytest
 
 from tests.doubles import postgresql
 from tests.outages.record import Record
-from tests.outages.world import eventually, outages
+from tests.outages.world import outages
 
 HOUR = {"GATEWAY_CLOCK": "3600"}
 PROGRAM = (sys.executable, str(Path(__file__).with_name("shifted.py")))
@@ -31,10 +31,4 @@ def test_an_outage_by_clocks_that_step_by_hours_is_as_any_other(tmp_path, gatewa
                 ways["primary"].up()
             world.await_mode("NORMAL")
             record.await_acknowledged(20)
-        world.await_settled()
-        for client in clients:
-            for key in list(record.operations):
-                eventually(lambda key=key, client=client: record.get(client, key).status in {200, 404})
-        record.check()
-        assert world.stored("primary") == world.stored("mirror")
-        assert world.staged() == set()
+        record.end(world, clients)

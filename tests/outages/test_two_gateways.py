@@ -45,17 +45,6 @@ def up_for_all(world: World, fault: Fault = NO_FAULT) -> None:
         ways["primary"].up()
 
 
-def end(world: World, record: Record) -> None:
-    """Check what there is when all is over."""
-    world.await_settled()
-    for client in clients(world):
-        for key in list(record.operations):
-            eventually(lambda key=key, client=client: record.get(client, key).status in {200, 404})
-    record.check()
-    assert world.stored("primary") == world.stored("mirror")
-    assert world.staged() == set()
-
-
 def test_two_gateways_go_through_an_outage_together(world):
     record = Record()
     with record.under_load(clients(world)):
@@ -66,7 +55,7 @@ def test_two_gateways_go_through_an_outage_together(world):
         up_for_all(world)
         world.await_mode("NORMAL")
         record.await_acknowledged(20)
-    end(world, record)
+    record.end(world, clients(world))
 
 
 def test_one_gateway_that_cannot_reach_the_primary_changes_nothing_for_the_other(world):
@@ -80,7 +69,7 @@ def test_one_gateway_that_cannot_reach_the_primary_changes_nothing_for_the_other
         world.up()
         eventually(lambda: record.put(cut_off, "key", b"again").ok)
         assert world.mode() == "NORMAL"
-    end(world, record)
+    record.end(world, clients(world))
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("OUTAGE_KILLS", "2"))))
@@ -97,7 +86,7 @@ def test_gateways_that_are_killed_one_after_another_lose_nothing(world, seed):
             victim = world.gateways[number % 2]
             victim.kill()
             victim.start()
-    end(world, record)
+    record.end(world, clients(world))
 
 
 def test_a_gateway_that_stands_still_for_longer_than_its_leases_does_no_harm(world):
@@ -119,7 +108,7 @@ def test_a_gateway_that_stands_still_for_longer_than_its_leases_does_no_harm(wor
         for ways in (world.ways, *world.others):
             ways["primary"].set(Fault())
         record.await_acknowledged(30)
-    end(world, record)
+    record.end(world, clients(world))
 
 
 def test_a_gateway_that_cannot_reach_the_database_stops_in_time_and_reads_nothing_stale(tmp_path):
@@ -145,7 +134,7 @@ def test_a_gateway_that_cannot_reach_the_database_stops_in_time_and_reads_nothin
             way.up()
             eventually(lambda: record.get(cut_off, "key").body == b"newest")
             up_for_all(world)
-        end(world, record)
+        record.end(world, clients(world))
 
 
 def test_a_database_that_is_started_anew_costs_refusals_and_nothing_else(world):
@@ -164,7 +153,7 @@ def test_a_database_that_is_started_anew_costs_refusals_and_nothing_else(world):
             eventually(lambda: record.put(world.client, "key", os.urandom(9)).ok)
             record.await_acknowledged(20)
         up_for_all(world)
-    end(world, record)
+    record.end(world, clients(world))
 
 
 def test_a_gateway_that_stands_still_while_it_mirrors_does_no_harm(world):
@@ -183,7 +172,7 @@ def test_a_gateway_that_stands_still_while_it_mirrors_does_no_harm(world):
             os.kill(world.gateway.process.pid, signal.SIGCONT)
     for ways in (world.ways, *world.others):
         ways["mirror"].set(Fault())
-    end(world, record)
+    record.end(world, clients(world))
 
 
 def name_of(url: str) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 
 import asyncpg
 import boto3
+import pytest
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -94,6 +95,11 @@ class Client:
         """Return the keys, None where nobody could tell."""
         answer = self.ask("list_objects_v2", **options)
         return {entry["Key"] for entry in answer.said.get("Contents", ())} if answer.ok else None
+
+    def keys(self) -> set[str]:
+        """Return the keys of as many pages as there are."""
+        pages = self.boto.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        return {entry["Key"] for page in pages for entry in page.get("Contents", ())}
 
     def ask(self, call: str, **said: Any) -> Answer:
         try:
@@ -188,11 +194,15 @@ class World:
         """Have everything as it was in the beginning, by way of the gateway itself."""
         for place in PLACES:
             self.up(place)
-        for upload in self.client.ask("list_multipart_uploads").said.get("Uploads", ()):
-            self.client.ask("abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"])
+        self.abort_uploads()
         for key in set(self.stored("primary")) | set(self.stored("mirror")) | self.rows():
             eventually(lambda key=key: self.client.delete(key).ok)
         self.check_settled({})
+
+    def abort_uploads(self) -> None:
+        while uploads := self.client.ask("list_multipart_uploads").said.get("Uploads"):
+            for upload in uploads:
+                self.client.ask("abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"])
 
     def rows(self) -> set[str]:
         """Return the keys that the primary lacks."""
@@ -279,6 +289,33 @@ def outages(  # noqa: PLR0913  what can be different in a world
             started.enter_context(running(gateway))
         world = World(far, found, ways[0], ways[1:], states[-1], elsewhere)
         yield world
+
+
+class Shared:
+    """A world that stays for the next test, if the last one has left it in order."""
+
+    def __init__(self, folders: pytest.TempPathFactory, **options: Any) -> None:
+        self._folders, self._options = folders, options
+        self._open = ExitStack()
+        self._world: World | None = None
+
+    def take(self) -> World:
+        if self._world is None:
+            self._world = self._open.enter_context(outages(self._folders.mktemp("world"), **self._options))
+            self._world.await_baseline()
+        return self._world
+
+    @property
+    def log(self) -> str:
+        return self._world.gateway.log[-5000:] if self._world else ""
+
+    @property
+    def is_closed(self) -> bool:
+        return self._world is None
+
+    def close(self) -> None:
+        self._world = None
+        self._open.close()
 
 
 QUIET = {"log": {"level": "warning", "format": "json"}}

@@ -9,7 +9,8 @@ LIMIT = 2_000_000  # states looked at before giving up
 class Operation(NamedTuple):
     """One call of a client. `ended` is infinite, and `ok` false, where nobody knows what became of it.
 
-    `kind` is get, put or delete; `value` is what was put, `result` what was got (None: nothing was there).
+    `kind` is get, put or delete, create (a put where nothing was) or found (something was, whatever it was). `value` is
+    what was put, `result` what was got (None: nothing was there).
     """
 
     kind: str
@@ -19,13 +20,23 @@ class Operation(NamedTuple):
     ended: float
     ok: bool
 
+    @property
+    def is_write(self) -> bool:
+        return self.kind in {"put", "create", "delete"}
+
+    def fits(self, held: str | None) -> bool:
+        """Say whether it can have taken effect while the key held that."""
+        if self.kind == "found":
+            return held is not None
+        return held == self.result if self.kind in {"get", "create"} else True
+
 
 def is_linearizable(history: Sequence[Operation]) -> bool:
     """Say whether each operation can have taken effect at one moment between its beginning and its end.
 
     Reads that failed say nothing; writes that failed may have taken effect at any later time, or never.
     """
-    known = [each for each in history if each.ok or each.kind != "get"]
+    known = [each for each in history if each.ok or each.is_write]
     must = sum(1 << index for index, each in enumerate(known) if each.ok)
     seen: set[tuple[int, str | None]] = set()
     states: list[tuple[int, str | None]] = [(0, None)]
@@ -42,10 +53,6 @@ def is_linearizable(history: Sequence[Operation]) -> bool:
         left = [(index, each) for index, each in enumerate(known) if not done >> index & 1]
         first_end = min((each.ended for _, each in left if each.ok), default=float("inf"))
         for index, each in left:
-            if each.began > first_end:
-                continue
-            if each.kind != "get":
-                states.append((done | 1 << index, each.value))
-            elif each.result == value:
-                states.append((done | 1 << index, value))
+            if each.began <= first_end and each.fits(value):
+                states.append((done | 1 << index, each.value if each.is_write else value))
     return False
