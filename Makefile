@@ -39,7 +39,8 @@ simulate: setup  ## run many schedules of failures in virtual time (SIMULATION_S
 .PHONY: faults
 faults: setup  ## cut connections to storages at thousands of places (FAULT_CUTS=n), go through every kind of outage
 	FAULT_CUTS=$${FAULT_CUTS:-5000} $(BIN)/pytest -n auto --timeout 3600 tests/faults/test_cuts.py $(ARGS)
-	OUTAGE_WRITES=$${OUTAGE_WRITES:-1000} $(BIN)/pytest -m 'faults or not faults' --timeout 3600 tests/outages tests/test_demo.py $(ARGS)
+	OUTAGE_WRITES=$${OUTAGE_WRITES:-1000} OUTAGE_DEATHS=$${OUTAGE_DEATHS:-3} OUTAGE_SECONDS=$${OUTAGE_SECONDS:-300} \
+		$(BIN)/pytest -m 'faults or not faults' --timeout 3600 tests/outages tests/test_demo.py $(ARGS)
 
 .PHONY: test-clients
 test-clients: setup  ## set up the real clients in .clients and run their tests (BACKEND=local, s3, gcs)
