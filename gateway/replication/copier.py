@@ -82,6 +82,10 @@ class Carried(NamedTuple):
     made: ObjectInfo
 
 
+def _trust(_body: Body) -> None:
+    """Check no more than what the source tells."""
+
+
 @dataclass(frozen=True, slots=True)
 class Carriage:
     """The way of the object `at` in `source` to the address `to` in `target`.
@@ -89,6 +93,7 @@ class Carriage:
     `gate` is awaited before the last bytes go, and raises if they must not. `labels` tells what is kept beside the
     copy. `parts` are those that the object was made of, where the source itself does not know their sizes. `conditions`
     are about what is at the target. `equal` has what was made of parts made of equal ones, which any target takes.
+    `watch` is given the body before its first byte, and may have it checked for more than the source tells.
     """
 
     source: Backend
@@ -100,6 +105,7 @@ class Carriage:
     parts: Sequence[Part] = ()
     conditions: Conditions = ANY_STATE
     equal: bool = False
+    watch: Callable[[Body], None] = _trust
 
     async def run(self) -> Carried:
         """Store the object there, of the same parts if it was made of parts.
@@ -117,9 +123,14 @@ class Carriage:
         options = self._options(download.info)
         if self.parts or download.info.part_count:
             return await self._carry_parts(download, options)
-        body = body_of(download)
+        body = self._body(download)
         body.gate(self.gate)
         return await self.target.put(self.to, body, options)
+
+    def _body(self, download: Download) -> Body:
+        body = body_of(download)
+        self.watch(body)
+        return body
 
     def _options(self, info: ObjectInfo) -> WriteOptions:
         return replace(
@@ -130,7 +141,7 @@ class Carriage:
         )
 
     async def _carry_parts(self, download: Download, options: WriteOptions) -> ObjectInfo:
-        pieces, parts = _Pieces(body_of(download)), () if self.equal else self.parts or download.info.parts
+        pieces, parts = _Pieces(self._body(download)), () if self.equal else self.parts or download.info.parts
         upload = await self.target.create_upload(self.to, options)
         try:
             stored = [

@@ -1,10 +1,11 @@
 """Whether bytes are those of an object, by what was written down of it when it was stored."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 
 from gateway.checksums import ALGORITHMS, MD5, Checksum, Hash, composite, multipart_etag
-from gateway.storage import Address, Backend, ObjectInfo
+from gateway.errors import InternalError
+from gateway.storage import Address, Backend, Body, ObjectInfo
 from gateway.transfer import chunks_of, room_at_once
 
 
@@ -49,6 +50,23 @@ class Proof:
             return _checksum_of(self._checksum, digests) == self._checksum
         hexes = [digest.hex() for digest in digests]
         return True if self._info.etag in {hexes[0], multipart_etag(hexes)} else None
+
+
+def prove(info: ObjectInfo, body: Body) -> None:
+    """Have a body refused whose bytes are not those of an object, as far as anything can tell."""
+    proof = Proof(info)
+
+    async def passing(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            proof.update(chunk)
+            yield chunk
+
+    def compare() -> None:
+        if proof.verdict is False:
+            raise InternalError("The bytes that were read are not those that the snapshot names.")
+
+    body.through(passing)
+    body.check(compare)
 
 
 async def read_back(storage: Backend, at: Address, info: ObjectInfo) -> bool | None:

@@ -26,6 +26,7 @@ from gateway.replication.outcome import name_of
 from gateway.replication.walk import listed
 from gateway.snapshots.finding import Past, is_state
 from gateway.snapshots.manifest import Entry, Manifest
+from gateway.snapshots.proving import prove
 from gateway.snapshots.taking import entry_of
 from gateway.storage import PRIVATE, Address, Backend, Body, ObjectInfo, WriteOptions
 from gateway.transfer import bytes_of
@@ -105,8 +106,17 @@ class Restore:
 
     async def _carry(self, entry: Entry, at: Address, to: Address) -> bool:
         """Copy an object, and say whether there was room for it. Raises: Moved, and as the storages do."""
-        labels = partial(_labels_of, entry)
-        carriage = Carriage(self.past.storage, at, self.target, to, _pass, labels, entry.info.parts, _NOTHING)
+        carriage = Carriage(
+            self.past.storage,
+            at,
+            self.target,
+            to,
+            _pass,
+            labels=partial(_labels_of, entry),
+            parts=entry.info.parts,
+            conditions=_NOTHING,
+            watch=partial(prove, entry.info),
+        )
         try:
             try:
                 await carried(carriage)

@@ -1,5 +1,6 @@
 """What a snapshot names is had again as it was then, or not at all, and never over anything."""
 
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -140,6 +141,28 @@ async def test_what_one_object_fails_of_stops_no_other(mirrored, target, monkeyp
 
     monkeypatch.setattr(target, "put", failing)
     assert await restored(snapshot, target) == {"a": Outcome.FAILED, "b": Outcome.RESTORED}
+
+
+async def test_bytes_that_are_not_those_of_the_snapshot_are_not_restored(mirrored, target, monkeypatch):  # noqa: F811
+    """The mirror has other bytes under the right stamp, and tells no checksum of its own."""
+    snapshot = await taken(mirrored, "a", "b")
+    storage, at = mirrored.mirror.inner, Address(BUCKET, "a")
+    held = await storage.head(at)
+    await put(storage, at, b"olt", WriteOptions(held.headers, held.metadata, held.labels))
+    head, get = storage.head, storage.get
+
+    async def silent_head(*arguments):
+        return replace(await head(*arguments), checksum=None)
+
+    @asynccontextmanager
+    async def silent_get(*arguments):
+        async with get(*arguments) as download:
+            yield download._replace(info=replace(download.info, checksum=None))
+
+    monkeypatch.setattr(storage, "head", silent_head)
+    monkeypatch.setattr(storage, "get", silent_get)
+    assert await restored(snapshot, target) == {"a": Outcome.FAILED, "b": Outcome.RESTORED}
+    assert await keys(target, TO) == ["b"]
 
 
 # --- into which bucket ---
