@@ -1,22 +1,21 @@
 """`gateway snapshot verify`: what has become of the objects of a snapshot, and which can be had again."""
 
-from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 import click
 
 from gateway.cli.configured import config_option
-from gateway.cli.progress import Progress
 from gateway.cli.route import perform
 from gateway.cli.snapshot.bucket import Spot, Where, opened, options, where_of
-from gateway.cli.words import amount, printable
+from gateway.cli.telling import Telling
 from gateway.config import Config
 from gateway.replication.comparing import Level
 from gateway.snapshots.comparing import Comparison, Finding, Mark
 from gateway.snapshots.finding import Past
 
 COULD_NOT_TELL: Final = 2
-WORDS: Final = {
+WORDS: Final[Mapping[str, str]] = {
     Mark.SAME: "as they were",
     Mark.CHANGED: "changed since",
     Mark.GONE: "gone",
@@ -54,38 +53,27 @@ def verify(  # noqa: PLR0913  click passes each option by its name
 
 async def _compare(config: Config, where: Where, identity: str, level: Level, told: "_Told") -> None:
     async with opened(config, where) as (storage, shelf, _):
-        name = await shelf.latest() if identity == "latest" else identity
-        async with shelf.opened(name) as manifest:
+        told.snapshot = await shelf.latest() if identity == "latest" else identity
+        async with shelf.opened(told.snapshot) as manifest:
             past = Past(storage, where.bucket, manifest.head.since)
             async for finding in Comparison(past, manifest, level).run():
-                told.tell(finding)
-    told.end(name)
+                told.note(finding)
+    told.end()
 
 
-class _Told:
-    """What is told on the way."""
+class _Told(Telling):
+    """What is told on the way, and how much of the snapshot is lost."""
 
     def __init__(self, *, show_same: bool) -> None:
-        self.counted: Counter[Mark] = Counter()
-        self.lost = 0
-        self._show_same, self._progress = show_same, Progress()
+        super().__init__(WORDS, () if show_same else {Mark.SAME})
+        self.lost, self.snapshot = 0, ""
 
-    def tell(self, finding: Finding) -> None:
+    def note(self, finding: Finding) -> None:
         """Print a finding, and how far it is."""
-        self.counted[finding.mark] += 1
         self.lost += finding.lost
-        if finding.mark is not Mark.SAME or self._show_same:
-            self._progress.clear()
-            why = f"\t{finding.why}" if finding.why else ""
-            click.echo(f"{finding.mark.value} {printable(finding.key)}{why}")
-        self._progress.show(self._summary)
+        self.tell(finding)
 
-    def end(self, identity: str) -> None:
-        """Leave the sum of it."""
-        self._progress.clear()
-        click.echo(f"{identity}: {self._summary()}", err=True)
-
-    def _summary(self) -> str:
-        parts = [f"{self.counted[mark]} {words}" for mark, words in WORDS.items() if self.counted[mark]]
-        lost = [f"{self.lost} of the snapshot lost"] if self.lost else []
-        return ", ".join([amount(self.counted.total(), "key"), *parts, *lost])
+    def summary(self) -> str:
+        """Return how many keys were seen, what has become of them, and how many states are lost."""
+        lost = f", {self.lost} of the snapshot lost" if self.lost else ""
+        return f"{self.snapshot}: {super().summary()}{lost}"
