@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Final, NamedTuple
 
 from gateway.conditions import ANY_STATE, Conditions
-from gateway.errors import InternalError, S3Error
+from gateway.errors import InternalError, NotImplementedByGateway, S3Error
 from gateway.storage import (
     Address,
     Backend,
@@ -113,11 +113,23 @@ class Carriage:
         Raises: NoSuchKey of the source, InternalError where the copy is not what the source is, and as both storages
         do.
         """
-        async with self.source.get(self.at, ReadOptions(parts=not self.parts)) as download:
+        async with self._opened() as download:
             with room_at_once(download):
                 made = await self._carry(download)
             _compare(made, download.info)
             return Carried(download.info, made)
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Download]:
+        """Open the object, with its parts if they are wanted and the source can tell them."""
+        async with AsyncExitStack() as opened:
+            try:
+                download = await opened.enter_async_context(
+                    self.source.get(self.at, ReadOptions(parts=not (self.parts or self.equal)))
+                )
+            except NotImplementedByGateway:  # its server tells of none
+                download = await opened.enter_async_context(self.source.get(self.at))
+            yield download
 
     async def _carry(self, download: Download) -> ObjectInfo:
         options = self._options(download.info)

@@ -9,9 +9,10 @@ import pytest
 from gateway.backends.memory import Memory
 from gateway.checksums import Checksum
 from gateway.conditions import Conditions
-from gateway.errors import InternalError, NoSuchKey, PreconditionFailed
+from gateway.errors import InternalError, NoSuchKey, NotImplementedByGateway, PreconditionFailed
 from gateway.replication.copier import PART, STAMP, Carriage, is_copy, stamped, unstamped
 from gateway.replication.outcome import Fenced
+from gateway.routing.wrapper import Wrapper
 from gateway.storage import Address, ListQuery, ReadOptions, UploadQuery, WriteOptions
 from tests.backends.given import body, completed, keys, put, read, some, uploads
 from tests.replication.given import info
@@ -123,6 +124,23 @@ async def test_parts_become_equal_ones_when_that_is_wanted(source, target):
     await carriage(source, target, equal=True).run()
     made = await target.head(TO, ReadOptions(parts=True))
     assert [part.size for part in made.parts] == [PART, 6 * MIB]
+
+
+class Partless(Wrapper):
+    """A storage whose server tells of no parts."""
+
+    def get(self, at, options=ReadOptions()):
+        if options.parts:
+            raise NotImplementedByGateway(Header="partNumber")
+        return self.inner.get(at, options)
+
+
+async def test_parts_of_which_a_server_cannot_be_asked_become_equal_ones(source, target):
+    await completed(source, FROM, parts([5 * MIB, 17 * MIB]))
+    await carriage(Partless(source), target).run()
+    made = await target.head(TO, ReadOptions(parts=True))
+    assert [part.size for part in made.parts] == [PART, 6 * MIB]
+    assert await read(target, TO) == await read(source, FROM)
 
 
 def forget_parts(storage):
