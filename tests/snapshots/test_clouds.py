@@ -4,10 +4,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from gateway.backends.gcs import open_gcs
-from gateway.backends.local import open_local
 from gateway.backends.memory import Memory
-from gateway.backends.s3.backend import open_s3
 from gateway.replication.copier import Carriage, stamped
 from gateway.replication.keeping import Keeping
 from gateway.snapshots.drilling import Drill, Report, Sample
@@ -18,10 +15,8 @@ from gateway.snapshots.shelf import Shelf
 from gateway.snapshots.signing import Signer
 from gateway.snapshots.taking import take
 from gateway.storage import Address, UploadQuery, WriteOptions
+from tests.backends.clouds import storage_of
 from tests.backends.given import MIB, completed, put, read, some
-from tests.doubles.gcs import Gcs
-from tests.doubles.r2_strict import r2_strict
-from tests.server.harness import ACCESS_KEY, SECRET_KEY, serving
 from tests.snapshots.shelved import KEY
 
 BUCKET, TO = "media", "again"
@@ -29,25 +24,6 @@ OPTIONS = WriteOptions({"content-type": "image/png", "cache-control": "no-cache"
 PARTS = [(1, some(5 * MIB, 1)), (2, some(5 * MIB, 2)), (3, some(10, 3))]
 OBJECTS = {"deleted": b"1", "replaced": b"2", "still": b"3", "empty": b"", "parts": b"".join(data for _, data in PARTS)}
 GONE = ("deleted", "replaced", "parts")
-
-
-async def s3(opened, kind):
-    upstream = await opened.enter_async_context(serving(Memory()))
-    port = upstream.port
-    if kind == "r2":
-        port = await opened.enter_async_context(r2_strict(f"http://127.0.0.1:{port}"))
-    settings = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "addressing": "path", "region": "us-east-1"}
-    storage = open_s3(kind, endpoint=f"http://127.0.0.1:{port}", dialect=kind, **settings)
-    return await opened.enter_async_context(storage)
-
-
-async def storage_of(opened, kind, folder):
-    if kind == "local":
-        return await opened.enter_async_context(open_local("local", folder, fsync=False))
-    if kind == "gcs":
-        fake = await opened.enter_async_context(Gcs().running())
-        return await opened.enter_async_context(open_gcs("gcs", project="acme", endpoint=fake.url))
-    return await s3(opened, kind)
 
 
 @pytest.fixture(params=["local:aws", "aws:local", "gcs:local", "local:gcs", "r2:aws", "aws:r2"])
