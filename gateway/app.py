@@ -288,7 +288,7 @@ def _replicated(  # noqa: PLR0913  what is the whole gateway's, handed on
     ledger: Ledger,
     notice: Notice | None = None,
 ) -> AbstractAsyncContextManager[Mapping[str, Backend]]:
-    if not any(bucket.copies for bucket in config.buckets.values()):
+    if not any(bucket.copies or bucket.migrate_from for bucket in config.buckets.values()):
         return nullcontext({})
     from gateway.routes import replicated_routes  # noqa: PLC0415  the libraries of databases take time and memory
 
@@ -313,6 +313,7 @@ def _places(config: Config) -> Mapping[str, Mapping[str, object]]:
             "backend": said.backend,
             **({"fallback": said.fallback.backend} if said.fallback else {}),
             **({"mirrored_to": [mirror.backend for mirror in said.mirrors]} if said.mirrors else {}),
+            **({"migrated_from": said.migrate_from.backend} if said.migrate_from else {}),
             **({"read_only": True} if said.read_only else {}),
         }
         for name, said in config.buckets.items()

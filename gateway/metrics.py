@@ -164,6 +164,15 @@ COPYING_WAITED: Final = Counter(
 )
 READS: Final = Counter("gateway_reads_served", "Reads that found something, by where.", ["route", "from"])
 READS_REFUSED: Final = Counter("gateway_reads_refused", "Reads that nobody could answer.", ["route", "reason"])
+LAZY_READS: Final = Counter(
+    "gateway_lazy_reads", "Reads of buckets that move from an old storage, by what told of the key.", ["bucket", "from"]
+)
+LAZY_COPIES: Final = Counter(
+    "gateway_lazy_copies",
+    "Keys to be copied from an old storage because they were read, by what became of it.",
+    ["bucket", "result"],
+)
+LAZY_BYTES: Final = Counter("gateway_lazy_copied_bytes", "Bytes so copied.", ["bucket"])
 BREAKERS: Final = Gauge(
     "gateway_breakers_open",
     "Breakers that hold calls back; each worker has two for each storage of a bucket.",
@@ -250,6 +259,9 @@ __all__ = [
     "IMAGE_SECONDS",
     "IMAGE_VARIANTS",
     "IN_FLIGHT",
+    "LAZY_BYTES",
+    "LAZY_COPIES",
+    "LAZY_READS",
     "LIMITED",
     "MIRRORED",
     "MODE_CHANGES",

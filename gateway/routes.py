@@ -1,6 +1,7 @@
 """From a Config to the storages behind each bucket, each with what stands around it."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
@@ -11,8 +12,10 @@ import structlog
 
 from gateway.beside import Work, beside
 from gateway.config import Config
-from gateway.config.models import EVERY_OTHER, Bucket, Copying, Elsewhere, Mirror
+from gateway.config.models import EVERY_OTHER, Bucket, Copying, Elsewhere, Mirror, Origin
 from gateway.errors import ServiceUnavailable
+from gateway.migration.filling import Filling
+from gateway.migration.tombs import Tombs
 from gateway.rates import Ledger
 from gateway.replication.baseline import Baseline
 from gateway.replication.beacon import PATIENCE, Beacon
@@ -26,9 +29,13 @@ from gateway.replication.member import Member
 from gateway.replication.mirroring import Mirroring
 from gateway.replication.pace import Most, Pace
 from gateway.replication.records import Timing, new_id
+from gateway.replication.rules import Rules
+from gateway.replication.scope import Scope
 from gateway.replication.sweeper import Sweeper
 from gateway.replication.window import Window
+from gateway.routing import lazy
 from gateway.routing.breaking import Breaking
+from gateway.routing.lazy import Lazy
 from gateway.routing.place import Place
 from gateway.routing.private import Private
 from gateway.routing.rename import Rename
@@ -63,12 +70,12 @@ async def replicated_routes(  # noqa: PLR0913  what is the whole gateway's, hand
     ledger: Ledger,
     tell: Tell = unheard,
 ) -> AsyncIterator[Mapping[str, Backend]]:
-    """Open what stands behind each bucket with a fallback or mirrors, by its name in the configuration.
+    """Open what stands behind each bucket of several storages, by its name in the configuration.
 
     What is open already and the same is shared, so that it goes on as the node that it is. The first worker hears of
     each bucket how it does, by `tell`. Raises: StartError.
     """
-    wanted = {name: bucket for name, bucket in config.buckets.items() if is_replicated(bucket)}
+    wanted = {name: bucket for name, bucket in config.buckets.items() if is_replicated(bucket) or bucket.migrate_from}
     if not wanted:
         yield {}
         return
@@ -78,19 +85,53 @@ async def replicated_routes(  # noqa: PLR0913  what is the whole gateway's, hand
         except (OSError, ServiceUnavailable, ValueError) as error:
             raise StartError(f"state: cannot be opened: {error}") from error
         storages: dict[str, Backend] = {}
-        for name in wanted:
-            made = partial(_Route, config, name, backends, store, ledger=ledger, tell=tell)
-            running = partial(_running, made, first=worker == 0)
+        for name, bucket in wanted.items():
+            if bucket.migrate_from:
+                running = partial(_moving, config, name, backends, store, ledger=ledger)
+            else:
+                made = partial(_Route, config, name, backends, store, ledger=ledger, tell=tell)
+                running = partial(_running, made, first=worker == 0)
             storages[name] = await opened.enter_async_context(sharing.use(_made_of(config, name), running))
         yield {name: Private(storage) for name, storage in storages.items()}
 
 
 def _made_of(config: Config, name: str) -> Hashable:
-    """Return all that a replicated bucket depends on."""
+    """Return all that a bucket of several storages depends on."""
     bucket = config.buckets[name]
-    used = frozenset((where.backend, config.backends[where.backend]) for where in (bucket, *bucket.copies.values()))
+    places = (bucket, *bucket.copies.values(), *([bucket.migrate_from] if bucket.migrate_from else []))
+    used = frozenset((where.backend, config.backends[where.backend]) for where in places)
     rest = frozenset(config.buckets) if name == EVERY_OTHER else frozenset[str]()
     return name, bucket, used, rest, config.replication, config.state
+
+
+@asynccontextmanager
+async def _moving(
+    config: Config, name: str, backends: Mapping[str, Backend], store: Store, *, ledger: Ledger
+) -> AsyncIterator[Backend]:
+    """Open a bucket that moves, and copy in the background what is read there."""
+    bucket = config.buckets[name]
+    origin = origin_of(bucket)
+    new, old = placed(name, bucket, backends), placed(name, origin, backends)
+    tombs, spared = tombs_of(config, name, store), _sparing(new, origin.limits, name, ledger)
+    filling = Filling(name, old, spared, tombs, spared.window)
+    async with beside(filling.run):
+        yield Lazy(name, lazy.Storages(new, old, filling.want), tombs, timing_of(config, bucket).hold)
+    spared.window.close()
+
+
+def origin_of(bucket: Bucket) -> Origin:
+    """Return where a bucket that moves comes from."""
+    if bucket.migrate_from is None:
+        raise ValueError("the bucket does not move")
+    return bucket.migrate_from
+
+
+def tombs_of(config: Config, name: str, store: Store) -> Tombs:
+    """Return what is written down of a bucket that moves: of this move, and of no other that it ever makes."""
+    bucket = config.buckets[name]
+    origin = origin_of(bucket)
+    way = [name, *((each.backend, each.name or name, each.prefix) for each in (bucket, origin))]
+    return Tombs(store, Scope(json.dumps(way), new_id(), (), "", Rules(timing_of(config, bucket))))
 
 
 @asynccontextmanager

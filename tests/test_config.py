@@ -143,6 +143,55 @@ def test_routes_by_which_one_bucket_would_show_another_are_refused(buckets, expe
     assert problem(text).startswith(f"c.yaml:{expected}")
 
 
+ENDED = "goes together with migrate_from only when that has ended"
+
+
+@pytest.mark.parametrize(
+    ("bucket", "expected"),
+    [
+        ("{backend: new, migrate_from: old, fallback: other}", f"3: buckets.m.fallback: {ENDED}"),
+        ("{backend: new, migrate_from: old, mirrors: [other]}", f"3: buckets.m.mirrors: {ENDED}"),
+        ("{backend: new, migrate_from: old, acls: canned}", f"3: buckets.m.acls: {ENDED}"),
+        ("{backend: new, migrate_from: none}", '3: buckets.m.migrate_from.backend: there is no backend "none"'),
+        ("{backend: new, migrate_from: gone}", "3: buckets.m.migrate_from.backend: memory keeps nothing"),
+        ("{backend: gone, migrate_from: old}", "3: buckets.m.backend: memory keeps nothing"),
+        (
+            "{backend: new, migrate_from: new}",
+            "3: buckets.m.migrate_from: is where the objects of this bucket are to be",
+        ),
+        ("{backend: ceph, migrate_from: old}", "3: buckets.m.backend: the storage there (ceph) writes under no"),
+        ("{backend: any, migrate_from: old}", "3: buckets.m.backend: the storage there (generic) writes under no"),
+    ],
+)
+def test_moves_that_cannot_be_made_safely_are_refused(bucket, expected):
+    backends = (
+        "{new: {type: local, path: n}, old: {type: local, path: o}, other: {type: local, path: p},"
+        " gone: {type: memory}, ceph: {type: s3, dialect: ceph, endpoint: 'http://c'}, any: {type: s3, endpoint: 'http://x'}}"
+    )
+    told = problems(f"backends: {backends}\nbuckets:\n  m: {bucket}")
+    assert any(line.startswith(f"c.yaml:{expected}") for line in told)
+
+
+def test_many_buckets_do_not_move_as_one():
+    backends = "{n: {type: local, path: n}, o: {type: local, path: o}}"
+    text = f"backends: {backends}\nbuckets: {{'*': {{backend: n, migrate_from: o}}}}"
+    assert problems(text) == ["c.yaml:2: buckets.*.migrate_from: is for one bucket, these are many"]
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        "{backend: r2, migrate_from: old}",
+        "{backend: aws, migrate_from: {backend: old, name: other, prefix: media/, limits: {bandwidth: 1MiB}}}",
+        "{backend: old, name: new, migrate_from: {backend: old, name: old}}",
+        "{backend: old, prefix: new/, migrate_from: {backend: old, prefix: old/}, read_only: on}",
+    ],
+)
+def test_moves_that_can_be_made_are_taken(bucket):
+    backends = "{old: {type: local, path: o}, aws: {type: s3}, r2: {type: r2, account: abc}}"
+    assert parse(f"backends: {backends}\nbuckets: {{m: {bucket}}}", "c.yaml", {}).buckets["m"].migrate_from
+
+
 @pytest.mark.parametrize(
     "buckets",
     [

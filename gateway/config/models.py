@@ -211,6 +211,12 @@ class Mirror(Elsewhere):
     limits: Copying = Copying()
 
 
+class Origin(Elsewhere):
+    """Where the objects of a bucket come from: they are read there, and copied, and nothing is written there."""
+
+    limits: Copying = Copying()
+
+
 class Bucket(Elsewhere):
     """What holds for a bucket, or with the name "*" for every bucket without an entry of its own."""
 
@@ -218,6 +224,7 @@ class Bucket(Elsewhere):
     mirrors: tuple[Annotated[Mirror, BeforeValidator(_named)], ...] = ()
     failover: Literal["auto", "manual"] = "auto"
     healing: Copying = Copying()
+    migrate_from: Annotated[Origin, BeforeValidator(_named)] | None = None
     stale_reads: bool = False
     replication_status: bool = False
     read_only: bool = False

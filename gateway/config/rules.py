@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
+from gateway.backends.dialects import DIALECTS, Dialect, dialect_of
+from gateway.backends.s3.endpoint import endpoint_of
 from gateway.config.images import broken_images
-from gateway.config.models import EVERY_OTHER, Bucket, Config, Elsewhere, Memory
+from gateway.config.models import EVERY_OTHER, R2, S3, Bucket, Config, Elsewhere, Memory
 from gateway.config.read import Place
 
 
@@ -17,6 +19,7 @@ def broken_rules(config: Config) -> Iterator[tuple[Place, str]]:
             if elsewhere.backend not in config.backends:
                 yield (*where, "backend"), f'there is no backend "{elsewhere.backend}", there are: {known}'
         yield from _copies(config, name, bucket)
+        yield from _moves(config, name, bucket)
         if bucket.images:
             place = ("buckets", name, "images")
             yield from (((*place, *where), told) for where, told in broken_images(config.images, bucket.images))
@@ -34,6 +37,13 @@ def broken_rules(config: Config) -> Iterator[tuple[Place, str]]:
 
 def _places(name: str, bucket: Bucket) -> Iterator[tuple[Place, Elsewhere]]:
     """Yield where the objects of a bucket are, with what says so."""
+    yield from _kept(name, bucket)
+    if bucket.migrate_from:
+        yield ("buckets", name, "migrate_from"), bucket.migrate_from
+
+
+def _kept(name: str, bucket: Bucket) -> Iterator[tuple[Place, Elsewhere]]:
+    """Yield where what clients write is kept."""
     yield ("buckets", name), bucket
     if bucket.fallback:
         yield ("buckets", name, "fallback"), bucket.fallback
@@ -44,7 +54,7 @@ def _places(name: str, bucket: Bucket) -> Iterator[tuple[Place, Elsewhere]]:
 def _copies(config: Config, name: str, bucket: Bucket) -> Iterator[tuple[Place, str]]:
     """Yield what cannot be a copy of a bucket."""
     seen: dict[Place, object] = {}
-    for where, elsewhere in _places(name, bucket):
+    for where, elsewhere in _kept(name, bucket):
         backend = config.backends.get(elsewhere.backend)
         if isinstance(backend, Memory) and len(where) > len(("buckets", name)):
             yield (*where, "backend"), "memory keeps nothing, so nothing can be kept there"
@@ -53,6 +63,42 @@ def _copies(config: Config, name: str, bucket: Bucket) -> Iterator[tuple[Place, 
                 dotted = ".".join(map(str, other))
                 yield (*where, "backend"), f"is the storage of {dotted}: what fails there fails for both"
         seen[where] = backend
+
+
+def _moves(config: Config, name: str, bucket: Bucket) -> Iterator[tuple[Place, str]]:
+    """Yield what a bucket cannot be while it moves."""
+    origin, place = bucket.migrate_from, ("buckets", name, "migrate_from")
+    if origin is None:
+        return
+    if name == EVERY_OTHER:
+        yield place, "is for one bucket, these are many"
+    said = {"fallback": bucket.fallback, "mirrors": bucket.mirrors, "images": bucket.images}
+    for option in [option for option, value in said.items() if value]:
+        yield ("buckets", name, option), "goes together with migrate_from only when that has ended"
+    if bucket.acls != "disabled":
+        yield ("buckets", name, "acls"), "goes together with migrate_from only when that has ended"
+    new, old = config.backends.get(bucket.backend), config.backends.get(origin.backend)
+    for where, backend in ((("buckets", name), new), (place, old)):
+        if isinstance(backend, Memory):
+            yield (*where, "backend"), "memory keeps nothing, so nothing can be kept there or come from there"
+    same = new is not None and new == old and (bucket.name or name) == (origin.name or name)
+    if same and _nested(bucket.prefix, origin.prefix):
+        yield place, "is where the objects of this bucket are to be"
+    if isinstance(new, (S3, R2)) and not _decides(new):
+        told = f"the storage there ({_dialect(new).name}) writes under no conditions, or not all that it may be given"
+        yield ("buckets", name, "backend"), f"{told}: a copy could replace what a client has written meanwhile"
+
+
+def _decides(backend: S3 | R2) -> bool:
+    """Say whether a storage decides by itself whether anything is replaced, whatever is written."""
+    dialect = _dialect(backend)
+    return {"if-match", "if-none-match"} <= dialect.write_conditions and dialect.completion_conditions
+
+
+def _dialect(backend: S3 | R2) -> Dialect:
+    if isinstance(backend, R2) or backend.dialect != "auto":
+        return DIALECTS["r2" if isinstance(backend, R2) else backend.dialect]
+    return dialect_of(endpoint_of(backend.endpoint, virtual=False).host) if backend.endpoint else DIALECTS["aws"]
 
 
 class _Lying(NamedTuple):

@@ -237,6 +237,20 @@ COMMANDS: Final = Table(  # of operators, which no gateway has told of yet
     "command", SHARED, _text("id", primary_key=True), _text("said"), **_KEYED
 )
 
+# --- migrations ---
+
+TOMBS: Final = Table(  # of keys whose old storage is asked no more, and of those about which one decides just now
+    "tomb",
+    SHARED,
+    _text("route", primary_key=True),
+    _text("bucket", primary_key=True),
+    _key(primary_key=True),  # b"": the bucket itself
+    Column("buried", Boolean, nullable=False),
+    _text("token"),  # of who decides, "" when nobody does
+    _moment("due"),  # of that: the end
+    **_KEYED,
+)
+
 # --- images: which keys are to be looked at, because what is made of them may not be what it should be ---
 
 IMAGE_INTENTS: Final = Table(

@@ -9,8 +9,8 @@ LIMIT = 2_000_000  # states looked at before giving up
 class Operation(NamedTuple):
     """One call of a client. `ended` is infinite, and `ok` false, where nobody knows what became of it.
 
-    `kind` is get, put or delete, create (a put where nothing was) or found (something was, whatever it was). `value` is
-    what was put, `result` what was got (None: nothing was there).
+    `kind` is get, put or delete, create (a put where nothing was), swap (a put where `result` was) or found (something
+    was, whatever it was). `value` is what was put, `result` what was got (None: nothing was there).
     """
 
     kind: str
@@ -22,13 +22,13 @@ class Operation(NamedTuple):
 
     @property
     def is_write(self) -> bool:
-        return self.kind in {"put", "create", "delete"}
+        return self.kind in {"put", "create", "swap", "delete"}
 
     def fits(self, held: str | None) -> bool:
         """Say whether it can have taken effect while the key held that."""
         if self.kind == "found":
             return held is not None
-        return held == self.result if self.kind in {"get", "create"} else True
+        return held == self.result if self.kind in {"get", "create", "swap"} else True
 
 
 def is_linearizable(history: Sequence[Operation]) -> bool:
