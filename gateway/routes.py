@@ -114,9 +114,11 @@ async def _moving(
     new, old = placed(name, bucket, backends), placed(name, origin, backends)
     tombs, spared = tombs_of(config, name, store), _sparing(new, origin.limits, name, ledger)
     filling = Filling(name, old, spared, tombs, spared.window)
-    async with beside(filling.run):
-        yield Lazy(name, lazy.Storages(new, old, filling.want), tombs, timing_of(config, bucket).hold)
-    spared.window.close()
+    try:
+        async with beside(filling.run):
+            yield Lazy(name, lazy.Storages(new, old, filling.want), tombs, timing_of(config, bucket).hold)
+    finally:
+        spared.window.close()
 
 
 def origin_of(bucket: Bucket) -> Origin:
