@@ -5,7 +5,7 @@ import socket
 import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -112,9 +112,10 @@ class Proxy:
         else:
             port = self.upstream if isinstance(self.upstream, int) else self.upstream()
             there, to_server = await asyncio.open_connection("127.0.0.1", port, limit=PIECE)
+        answered = asyncio.Event()
         ways = [
-            asyncio.create_task(self._pass("request", reader, to_server)),
-            asyncio.create_task(self._pass("answer", there, writer)),
+            asyncio.create_task(self._pass("request", reader, to_server, answered)),
+            asyncio.create_task(self._pass("answer", there, writer, answered)),
         ]
         end = _reset
         try:
@@ -128,16 +129,21 @@ class Proxy:
             end(writer)
             await asyncio.gather(*ways, return_exceptions=True)
 
-    async def _pass(self, direction: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, direction: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answered: asyncio.Event
+    ) -> None:
         """Pass pieces on until their sender ends. Raises CutError, OSError."""
         was_held = False
         while data := await _read(reader, patiently=was_held):
+            if direction == "answer":
+                answered.set()
             fault = self.fault
             if fault.delay:
                 await asyncio.sleep(fault.delay)
             while fault.held and direction == "request":
                 was_held = True
                 await self._released.wait()
+                answered.clear()
             if fault.lost or (fault.silent and direction == "answer"):
                 continue
             passed = fault.passes(direction, data)
@@ -145,6 +151,9 @@ class Proxy:
             await writer.drain()
             if len(passed) < len(data):
                 raise CutError(fault.reset)
+        if was_held:  # a server that hears of the end before it has done what it was sent may not do it
+            with suppress(TimeoutError):
+                await asyncio.wait_for(answered.wait(), PATIENCE_S)
         writer.write_eof()
 
 
@@ -153,9 +162,11 @@ async def _read(reader: asyncio.StreamReader, *, patiently: bool) -> bytes:
     try:
         return await reader.read(PIECE)
     except OSError:
-        if patiently:
-            return b""
-        raise
+        if not patiently:
+            raise
+        left = bytes(reader._buffer)  # type: ignore[attr-defined]  what came before the connection broke
+        reader._buffer.clear()  # type: ignore[attr-defined]
+        return left
 
 
 def _is_end(error: BaseException | None) -> bool:

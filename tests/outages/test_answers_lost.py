@@ -35,9 +35,9 @@ def test_a_write_that_arrives_late_is_never_seen_over_a_newer_one(world, newer):
     world.ways["primary"].set(Fault(held=True))
     assert record.put(world.client, "key", b"late").status == 500
     all_at_once([lambda: record.get(world.client, "key")] * 24)  # so many failures show that it is down
+    world.await_mode("FAILOVER")  # before that the newer one would be late, too
     act = (lambda: record.put(world.client, "key", newer)) if newer else (lambda: record.delete(world.client, "key"))
     eventually(lambda: act().ok)
-    world.await_mode("FAILOVER")
     world.ways["primary"].proxy.fault.silent = True
     world.ways["primary"].release()
     eventually(lambda: world.stored("primary") == {"key": sha256(b"late")})
