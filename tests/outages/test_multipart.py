@@ -36,7 +36,7 @@ def test_an_upload_begun_before_an_outage_goes_on_after_it(world):
     world.fail_over()
     assert upload.send(2).status == 503
     assert upload.complete().status == 503
-    assert world.client.get("key").status == 404
+    assert world.client.read("key").status == 404
     world.up()
     world.await_settled()
     assert upload.send(2).ok
