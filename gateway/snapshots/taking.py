@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from gateway.errors import NoSuchKey, PreconditionFailed, ServiceUnavailable
@@ -19,11 +19,11 @@ WITH_PARTS: Final = ReadOptions(parts=True)
 Tell = Callable[[Draft], None]
 
 
-async def take(storage: Backend, subject: Subject, shelf: Shelf, behind: float, tell: Tell) -> Head:
+async def take(storage: Backend, subject: Subject, shelf: Shelf, since: datetime, tell: Tell) -> Head:
     """Write down what a bucket holds, put that on the shelf, and return its head. Memory: a page of the listing.
 
-    `behind` is for how many seconds what the storage holds may have been replaced elsewhere already. `tell` hears how
-    far it is. Raises: S3Error, where anything cannot be asked; then there is no snapshot.
+    What the storage holds has been the newest state of its object at `since` or later. `tell` hears how far it is.
+    Raises: S3Error, where anything cannot be asked; then there is no snapshot.
     """
     began = datetime.now(UTC)
     with tempfile.TemporaryFile() as file:
@@ -31,8 +31,7 @@ async def take(storage: Backend, subject: Subject, shelf: Shelf, behind: float, 
         async for entries in states(storage, subject):
             await asyncio.to_thread(draft.add, entries)
             tell(draft)
-        since, until = began - timedelta(seconds=behind), datetime.now(UTC)
-        head = await asyncio.to_thread(draft.end, new_id(began), subject, since, until)
+        head = await asyncio.to_thread(draft.end, new_id(began), subject, since, datetime.now(UTC))
         await shelf.put(draft, head)
         return head
 

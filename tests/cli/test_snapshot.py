@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -15,10 +16,13 @@ from click.testing import CliRunner
 
 from gateway.cli import main
 from gateway.cli.route import journal_of
+from gateway.cli.snapshot.bucket import SETTLING
 from gateway.config import load
+from gateway.replication.journal import Journal
 from gateway.replication.records import Baseline
 from gateway.snapshots.signing import Signer
 from gateway.state import open_store
+from gateway.storage import Address
 from tests.cli.test_mirror import started
 from tests.gateway_process import until
 
@@ -100,17 +104,41 @@ def test_where_clients_would_see_it_nothing_is_kept(run):
         assert (done.exit_code, "clients see all of it" in done.stderr) == (1, True)
 
 
-def test_a_mirror_that_does_not_hold_all_is_not_described(run):
+def told(run, tell):
+    """Tell the journal of "media" something."""
     config = load(run.folder / "config.yaml")
 
-    async def begin():
+    async def work():
         async with open_store(config.state) as store:
-            await journal_of(config, "media", store).set_baseline("backup", Baseline.RUNNING)
+            await tell(journal_of(config, "media", store))
 
-    asyncio.run(begin())
+    asyncio.run(work())
+
+
+def test_a_mirror_that_does_not_hold_all_is_not_described(run):
+    told(run, lambda journal: journal.set_baseline("backup", Baseline.RUNNING))
     done = run("create", "media")
     assert done.exit_code == 1
     assert "its baseline is running, so it does not hold the whole of media" in done.stderr
+
+
+@pytest.mark.parametrize("pending", [False, True])
+def test_the_window_begins_before_it_was_asked_what_the_mirror_lacks(run, monkeypatch, pending):
+    """What is written after that question may be missing on the mirror, and what was settled just before it, too."""
+    told(run, lambda journal: journal.set_baseline("backup", Baseline.COMPLETE))
+    if pending:
+        told(run, lambda journal: journal.mark("backup", [Address("media", "key")]))
+    (run.folder / "backup" / "media").mkdir(parents=True)
+    asked, writing = [], Journal.writing
+
+    async def noted(journal):
+        asked.append(datetime.now(UTC))
+        return await writing(journal)
+
+    monkeypatch.setattr(Journal, "writing", noted)
+    run.create("media")
+    [listed] = json.loads(run("list", "media", "--json").stdout)
+    assert datetime.fromisoformat(listed["window"][0]) <= asked[0] - timedelta(seconds=SETTLING if pending else 0)
 
 
 def test_a_manifest_that_is_not_what_was_signed_is_refused_by_all(run):

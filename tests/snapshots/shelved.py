@@ -1,5 +1,7 @@
 """A bucket in memory, and a shelf for its snapshots."""
 
+from datetime import UTC, datetime
+
 from gateway.backends.memory import Memory
 from gateway.snapshots.manifest import Subject
 from gateway.snapshots.shelf import Shelf
@@ -27,8 +29,8 @@ class Shelved:
             await put(self.storage, Address(BUCKET, name), name.encode())
         return self
 
-    async def take(self, subject=SUBJECT, behind=0.0):
-        return await take(self.storage, subject, self.shelf, behind, lambda _: None)
+    async def take(self, subject=SUBJECT, since=None):
+        return await take(self.storage, subject, self.shelf, since or datetime.now(UTC), lambda _: None)
 
     async def names(self):
         return await keys(self.storage, BUCKET, KEPT)

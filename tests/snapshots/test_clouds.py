@@ -1,6 +1,7 @@
 """What a snapshot promises on a disk holds on the kinds of clouds too, as mirrors and as where it is restored to."""
 
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 import pytest
 
@@ -55,7 +56,7 @@ async def test_what_a_mirror_has_and_keeps_comes_back_from_any_cloud_to_any(clou
     mirror, target = clouds
     primary = await mirrored(mirror)
     shelf = Shelf(mirror, BUCKET, BUCKET, Signer([KEY]))
-    head = await take(mirror, Subject(BUCKET, BUCKET, mirror.name), shelf, 0.0, lambda _: None)
+    head = await take(mirror, Subject(BUCKET, BUCKET, mirror.name), shelf, datetime.now(UTC), lambda _: None)
     keeping = Keeping(mirror, 86400.0)
     for key in GONE:
         at = Address(BUCKET, key)

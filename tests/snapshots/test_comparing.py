@@ -36,7 +36,9 @@ class Taken:
         self.scene, self.shelf = scene, Shelf(scene.mirror, BUCKET, BUCKET, Signer([KEY]))
 
     async def now(self):
-        self.head = await take(self.scene.mirror, Subject(BUCKET, BUCKET, "copy"), self.shelf, 0.0, lambda _: None)
+        self.head = await take(
+            self.scene.mirror, Subject(BUCKET, BUCKET, "copy"), self.shelf, datetime.now(UTC), lambda _: None
+        )
         return self
 
     async def found(self, level=Level.L1):

@@ -47,8 +47,8 @@ async def test_only_what_begins_as_was_asked_is_written_down():
 async def test_it_tells_within_which_time_that_was_so():
     shelved = await Shelved().ready("a")
     before = datetime.now(UTC)
-    head = await shelved.take(behind=60.0)
-    assert before - timedelta(minutes=1) <= head.since <= head.until - timedelta(minutes=1) <= datetime.now(UTC)
+    head = await shelved.take(since=before - timedelta(minutes=1))
+    assert (head.since, before <= head.until <= datetime.now(UTC)) == (before - timedelta(minutes=1), True)
 
 
 async def test_an_object_made_of_parts_is_written_down_with_them(scene):  # noqa: F811  a fixture

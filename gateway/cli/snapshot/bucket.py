@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
 
 import click
 
@@ -17,6 +18,8 @@ from gateway.server.bind import StartError
 from gateway.snapshots.shelf import Shelf
 from gateway.snapshots.signing import Signer
 from gateway.storage import Backend
+
+SETTLING: Final = 5.0  # seconds until it is written down, at the latest, that a mirror lacks what was acknowledged
 
 
 class Spot(NamedTuple):
@@ -116,23 +119,25 @@ async def opened(config: Config, where: Where, *, target: str = "", make: bool =
         yield Opened(storage, shelf, backends.get(target))
 
 
-async def behind(config: Config, where: Where) -> float:
-    """Return for how many seconds what a storage holds may have been replaced elsewhere.
+async def since_when(config: Config, where: Where) -> datetime:
+    """Return a time at which, or later, each object that a storage holds was in its newest state, by the clock here.
 
     Raises: StartError, where nobody knows; S3Error.
     """
-    said = config.buckets[where.entry]
+    said, now = config.buckets[where.entry], datetime.now(UTC)  # before the question: what comes later is no older
     if not is_replicated(said):
-        return 0.0
+        return now
     async with opened_state(config) as store:
         journal = journal_of(config, where.entry, store)
-        report, writing = await journal.report(), await journal.writing()
+        writing = await journal.writing()  # first: what is over by the next question is among what is pending there
+        report = await journal.report()
     if report.state.mode is Mode.RECONCILE:
         raise StartError(f"{where.bucket}: nobody knows what is its newest state, until `gateway journal rebuild`")
     if where.backend == said.backend:
-        return report.healing.oldest
+        return now - timedelta(seconds=report.healing.oldest)
     target = report.targets[where.backend]
     if target.replica.baseline is not Baseline.COMPLETE:
         told = f"its baseline is {target.replica.baseline.value}, so it does not hold the whole of {where.bucket}"
         raise StartError(f"{where.backend}: {told}; --of names another")
-    return max(target.lag.oldest, writing)
+    lacking = target.lag.oldest + SETTLING if target.lag.pending else 0.0
+    return now - timedelta(seconds=max(lacking, writing))

@@ -12,7 +12,7 @@ from gateway.cli.configured import config_option
 from gateway.cli.ordered import ordered
 from gateway.cli.progress import Progress
 from gateway.cli.route import fail, perform
-from gateway.cli.snapshot.bucket import Spot, Where, behind, opened, options, where_of
+from gateway.cli.snapshot.bucket import Spot, Where, opened, options, since_when, where_of
 from gateway.cli.words import amount, duration, size, table
 from gateway.config import Config
 from gateway.snapshots import textfile
@@ -61,7 +61,7 @@ def tell(file: Path, bucket: str, values: Mapping[str, float]) -> None:
 
 
 async def _take(config: Config, where: Where, prefix: str) -> Head:
-    late, progress = await behind(config, where), Progress()
+    since, progress = await since_when(config, where), Progress()
 
     def show(draft: Draft) -> None:
         progress.show(lambda: f"{amount(draft.objects, 'object')}, {size(draft.bytes)}")
@@ -70,7 +70,7 @@ async def _take(config: Config, where: Where, prefix: str) -> Head:
         labels = (await storage.head_bucket(where.bucket)).labels
         subject = Subject(where.bucket, where.entry, where.backend, prefix, labels)
         try:
-            return await take(storage, subject, shelf, late, show)
+            return await take(storage, subject, shelf, since, show)
         finally:
             progress.clear()
 
