@@ -95,6 +95,9 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
+        if self._server is None or not self._server.is_serving():  # it came just before `down`, which did not know it
+            _reset(writer)
+            return
         self._tasks.add(task)
         self.connections += 1
         self.accepted += 1
