@@ -6,6 +6,7 @@ from gateway import routes
 from gateway.cli import main
 from gateway.replication import baseline, beacon, breaker, crew, measure
 from gateway.replication.records import Timing
+from gateway.replication.rules import Rules
 from gateway.routing import breaking
 
 
@@ -14,6 +15,7 @@ def hurry() -> None:
     breaking.PROBING, breaking.IDLE = 0.1, 0.5
     baseline.AGAIN = measure.EVERY = beacon.EVERY = beacon.SOON = 0.2
     crew.IDLE = 0.1
+    Rules.are_too_many = lambda *_: False  # type: ignore[method-assign]  clients of a test delete thousands of keys
     routes.LEASE_ON_ONE_HOST = 0.8
     routes.Timing = partial(
         Timing,
