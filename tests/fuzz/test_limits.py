@@ -156,7 +156,7 @@ def test_connections_beyond_the_limit_are_told_so_and_leave_room_for_files(tmp_p
     process = subprocess.Popen(["sh", "-c", command], stdout=subprocess.DEVNULL)
     attacked, clients = Attacked(site), []
     try:
-        settled(site._ready)
+        settled(site.ready)
         clients.append(attacked.connect())
         clients += [attacked.connect() for _ in range(200)]
         told = clients[-1].recv(1000)
