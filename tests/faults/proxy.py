@@ -81,6 +81,9 @@ class Proxy:
     async def down(self) -> None:
         """Refuse connections, and reset those that are open."""
         if self._server:
+            for listening in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            await asyncio.sleep(0)  # what was accepted just now is left open if its server ends before it is begun
             self._server.close()
         for task in self._tasks:
             task.cancel()

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
@@ -152,6 +152,23 @@ async def test_a_server_that_is_down_refuses_and_comes_back_on_its_port(way):
     async with connected(proxy) as (reader, writer):
         writer.write(b"data")
         assert await reader.readexactly(4) == b"data"
+
+
+async def test_who_connects_while_it_goes_down_is_not_left_open(way):
+    proxy, _ = way
+    problems = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: problems.append(context["message"]))
+    for number in range(20):
+        with ExitStack() as opened:
+            for _ in range(5):
+                client = opened.enter_context(socket.socket())
+                client.setblocking(False)
+                client.connect_ex(("127.0.0.1", proxy.port))
+            for _ in range(number % 4):
+                await asyncio.sleep(0)
+            await proxy.down()
+        await proxy.up()
+    assert problems == []
 
 
 def test_without_a_loop_of_its_own_a_test_has_one_too():
