@@ -8,6 +8,8 @@ from structlog.testing import capture_logs
 
 from gateway.errors import ServiceUnavailable, SlowDown
 from gateway.images.keeper import Pictures, Result
+from gateway.images.queue import Queue
+from gateway.images.scope import Scope
 from gateway.images.spec import Reason, Unfit
 from gateway.images.telling import Telling
 from gateway.images.working import keep_house
@@ -16,6 +18,7 @@ from tests.images import makers
 from tests.images.bench import AT, BOTH, PATIENCE_S, RULE, SMALL, bench_of
 from tests.images.makers import jpeg
 from tests.images.test_threats import EVIL
+from tests.state.databases import opened
 
 FRAMES = {"max_frames": 200}
 OTHER = Address("media", "in/y.jpg")
@@ -213,8 +216,8 @@ async def test_a_watermark_that_is_missing_is_told_of_its_variant(tmp_path):
 
 
 async def test_what_waits_and_what_was_given_up_is_measured(tmp_path):
-    async with bench_of(tmp_path) as bench:
-        queue = bench.shown._making.queue
+    async with opened("sqlite", tmp_path) as store:  # without anybody who would take a job
+        queue = Queue(store, Scope({"media": "here"}))
         await queue.add([AT, OTHER])
         [job] = await queue.take(1)
         await queue.fail(job, "broken")
