@@ -114,7 +114,9 @@ class Supervisor:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            name = self._pids.pop(pid)
+            name = self._pids.pop(pid, None)
+            if name is None:  # one that a child has left behind: the first process of a container inherits those
+                continue
             self._bury(name, os.waitstatus_to_exitcode(status))
             self._ended(name, pid)
 
