@@ -95,7 +95,9 @@ def test_no_bit_of_its_head_can_be_another(place, bit):
         assert head_of(bytes(data), SIGNER)[0] == head
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"\x1f\x8b", gzip.compress(b"", mtime=0), gzip.compress(b"{}\n{}\n", mtime=0)])
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"\x1f\x8b", gzip.compress(b"", mtime=0), gzip.compress(b"{}\n{}\n", mtime=0)]
+)
 def test_what_is_no_manifest_is_not_believed(data):
     with pytest.raises(Untrusted):
         head_of(data, SIGNER)
