@@ -288,7 +288,7 @@ def _replicated(  # noqa: PLR0913  what is the whole gateway's, handed on
     ledger: Ledger,
     notice: Notice | None = None,
 ) -> AbstractAsyncContextManager[Mapping[str, Backend]]:
-    if not any(bucket.copies or bucket.migrate_from for bucket in config.buckets.values()):
+    if not any(bucket.elsewhere for bucket in config.buckets.values()):
         return nullcontext({})
     from gateway.routes import replicated_routes  # noqa: PLC0415  the libraries of databases take time and memory
 

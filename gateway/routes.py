@@ -57,7 +57,7 @@ log = structlog.get_logger()
 
 def is_replicated(bucket: Bucket) -> bool:
     """Say whether the objects of a bucket are at more than one backend."""
-    return bool(bucket.fallback or bucket.mirrors)
+    return bool(bucket.copies)
 
 
 @asynccontextmanager
@@ -75,7 +75,7 @@ async def replicated_routes(  # noqa: PLR0913  what is the whole gateway's, hand
     What is open already and the same is shared, so that it goes on as the node that it is. The first worker hears of
     each bucket how it does, by `tell`. Raises: StartError.
     """
-    wanted = {name: bucket for name, bucket in config.buckets.items() if is_replicated(bucket) or bucket.migrate_from}
+    wanted = {name: bucket for name, bucket in config.buckets.items() if bucket.elsewhere}
     if not wanted:
         yield {}
         return
@@ -98,7 +98,7 @@ async def replicated_routes(  # noqa: PLR0913  what is the whole gateway's, hand
 def _made_of(config: Config, name: str) -> Hashable:
     """Return all that a bucket of several storages depends on."""
     bucket = config.buckets[name]
-    places = (bucket, *bucket.copies.values(), *([bucket.migrate_from] if bucket.migrate_from else []))
+    places = (bucket, *bucket.elsewhere.values())
     used = frozenset((where.backend, config.backends[where.backend]) for where in places)
     rest = frozenset(config.buckets) if name == EVERY_OTHER else frozenset[str]()
     return name, bucket, used, rest, config.replication, config.state

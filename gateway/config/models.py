@@ -240,6 +240,11 @@ class Bucket(Elsewhere):
         mirrors = {f"mirrors[{index}]": mirror for index, mirror in enumerate(self.mirrors)}
         return ({"fallback": self.fallback} if self.fallback else {}) | mirrors
 
+    @property
+    def elsewhere(self) -> Mapping[str, Elsewhere]:
+        """Where else its objects are or come from, by the key that says so: what the database is needed for."""
+        return {**self.copies, **({"migrate_from": self.migrate_from} if self.migrate_from else {})}
+
 
 class Replication(Section):
     """When a backend is taken to be down, and what is expected of writes whose answer was lost."""
@@ -344,7 +349,7 @@ class Config(Section):
     @property
     def keeps_state(self) -> bool:
         """Whether anything is written down in the database."""
-        return any(bucket.copies or bucket.images for bucket in self.buckets.values())
+        return any(bucket.elsewhere or bucket.images for bucket in self.buckets.values())
 
     @property
     def body_memory(self) -> int:

@@ -148,3 +148,19 @@ def test_without_an_audit_log_nobody_leaves_word(tmp_path):
         arguments = ["mirror", "retry", "media", "--config", str(process.folder / "config.yaml")]
         assert CliRunner().invoke(main, arguments).exit_code == 0
     assert '"audit"' not in process.log
+
+
+def test_who_ends_a_move_is_told_where_nothing_else_needs_a_database(tmp_path):
+    extra = {
+        "backends": {name: {"type": "local", "path": str(tmp_path / name)} for name in ("new", "old")},
+        "buckets": {"media": {"backend": "new", "migrate_from": "old", "read_only": True}},
+        "state": f"sqlite:///{tmp_path}/state.db",
+        "log": {"format": "json", "level": "error"},
+    }
+    for name in ("new/media", "old/media"):
+        (tmp_path / name).mkdir(parents=True)
+    with running(GatewayProcess(tmp_path, extra=extra)) as process:
+        arguments = ["migrate", "finish", "media", "--config", str(process.folder / "config.yaml")]
+        assert CliRunner().invoke(main, arguments).exit_code == 0
+        [event] = until(lambda: audited(process))
+    assert (event["operation"], event["bucket"], event["result"]) == ("migrate finish", "media", "done")
