@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -205,9 +205,9 @@ async def _opened(name: str, settings: BackendSettings) -> AsyncIterator[Observe
         yield Observe(AtMost(backend, settings.concurrency) if settings.concurrency else backend)
 
 
-async def open_backends(config: Config, opened: AsyncExitStack) -> Mapping[str, Backend]:
-    """Open every backend; `opened` closes them. Raises: StartError."""
-    return {name: await open_backend(name, settings, opened) for name, settings in config.backends.items()}
+async def open_backends(config: Config, names: Iterable[str], opened: AsyncExitStack) -> Mapping[str, Backend]:
+    """Open these backends; `opened` closes them. Raises: StartError."""
+    return {name: await open_backend(name, config.backends[name], opened) for name in dict.fromkeys(names)}
 
 
 async def open_backend(name: str, settings: BackendSettings, opened: AsyncExitStack) -> Backend:

@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import click
 
@@ -117,8 +117,7 @@ class _Opened:
     async def open(self, opened: AsyncExitStack) -> "_Opened":
         """Open its storages. Raises: StartError."""
         said = self._config.buckets[self._entry]
-        wanted: Any = {where.backend: self._config.backends[where.backend] for where in said.copies.values()}
-        backends = await open_backends(self._config.model_copy(update={"backends": wanted}), opened)
+        backends = await open_backends(self._config, (where.backend for where in said.copies.values()), opened)
         copies = [placed(self._entry, mirror, backends) for mirror in said.mirrors]
         self._primary = await self._open_primary(opened)
         self._fallback = placed(self._entry, said.fallback, backends) if said.fallback else None
@@ -129,9 +128,8 @@ class _Opened:
     async def _open_primary(self, opened: AsyncExitStack) -> Backend | None:
         """Open the primary, which is not needed: only it can say which buckets it lacks."""
         said = self._config.buckets[self._entry]
-        wanted: Any = {said.backend: self._config.backends[said.backend]}
         try:
-            backends = await open_backends(self._config.model_copy(update={"backends": wanted}), opened)
+            backends = await open_backends(self._config, (said.backend,), opened)
         except StartError:
             return None
         return placed(self._entry, said, backends)

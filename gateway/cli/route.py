@@ -1,7 +1,7 @@
 """A bucket with a fallback or mirrors, opened for a command: what is written down of it, and its storages."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -102,7 +102,6 @@ async def opened_sides(config: Config, entry: str, mirror: str) -> AsyncIterator
     """Open the primary of an entry and one of its mirrors. Raises: StartError."""
     said = config.buckets[entry]
     other = next(each for each in said.mirrors if each.backend == mirror)
-    wanted: Mapping[str, Any] = {name: config.backends[name] for name in (said.backend, mirror)}
     async with AsyncExitStack() as opened:
-        backends = await open_backends(config.model_copy(update={"backends": wanted}), opened)
+        backends = await open_backends(config, (said.backend, mirror), opened)
         yield placed(entry, said, backends), placed(entry, other, backends)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 import click
 
@@ -102,7 +101,6 @@ async def _opened(config: Config, bucket: str) -> AsyncIterator[Ending]:
     origin = origin_of(said)
     async with AsyncExitStack() as opened:
         store = await opened.enter_async_context(opened_state(config))
-        wanted: Any = {name: config.backends[name] for name in (said.backend, origin.backend)}
-        backends = await open_backends(config.model_copy(update={"backends": wanted}), opened)
+        backends = await open_backends(config, (said.backend, origin.backend), opened)
         old, new = placed(bucket, origin, backends), placed(bucket, said, backends)
         yield Ending(Sides(old, new, bucket, Window(origin.limits.concurrency)), tombs_of(config, bucket, store))

@@ -59,11 +59,10 @@ def ends_of(config: Config, source: str, target: str) -> Ends:
 @asynccontextmanager
 async def opened_sides(config: Config, ends: Ends, prefix: str, jobs: int, limit: int = 0) -> AsyncIterator[Sides]:
     """Open both; no more than `limit` bytes are written in a second, 0 is as many as may be. Raises: StartError."""
-    wanted: Any = {each.backend: config.backends[each.backend] for each in ends}
     allowance = Allowance(Ledger(), ends.bucket, ends.target.backend, bandwidth=limit)
     window = Window(allowance.at_once(jobs))
     async with AsyncExitStack() as opened:
-        backends = await open_backends(config.model_copy(update={"backends": wanted}), opened)
+        backends = await open_backends(config, (each.backend for each in ends), opened)
         source, target = (Sparing(placed(ends.bucket, each, backends), window, allowance) for each in ends)
         yield Sides(source, target, ends.bucket, window, prefix)
 

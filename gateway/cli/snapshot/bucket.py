@@ -109,10 +109,9 @@ async def opened(config: Config, where: Where, *, target: str = "", make: bool =
         signer = Signer(signing_keys(config.snapshots.key, make=make))
     except KeyFileError as error:
         raise StartError(f"snapshots.key: {error}") from error
-    names = {where.backend, *([where.store.backend] if where.store else []), *([target] if target else [])}
-    wanted: Any = {name: config.backends[name] for name in names}
+    names = [where.backend, *([where.store.backend] if where.store else []), *([target] if target else [])]
     async with AsyncExitStack() as stack:
-        backends = await open_backends(config.model_copy(update={"backends": wanted}), stack)
+        backends = await open_backends(config, names, stack)
         storage = placed(where.entry, where.place, backends)
         kept = backends[where.store.backend] if where.store else storage
         shelf = Shelf(kept, where.store.bucket if where.store else where.bucket, where.bucket, signer)
