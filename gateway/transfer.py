@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 from gateway.budget import BUDGET
-from gateway.errors import InternalError
-from gateway.storage import HELD, PIECE, Body, Download, File
+from gateway.errors import InternalError, ServiceUnavailable
+from gateway.storage import HELD, PIECE, Address, Backend, Body, Download, File, ObjectInfo
 
 
 def room_for(download: Download) -> AbstractAsyncContextManager[None]:
@@ -56,6 +56,19 @@ async def chunks_of(download: Download) -> AsyncIterator[bytes]:
         async for chunk in content:
             yield chunk
             del chunk  # else it is held while the next one is waited for
+
+
+async def read_through(storage: Backend, at: Address, update: Callable[[bytes], None]) -> ObjectInfo:
+    """Give all bytes of an object to what hashes them, and return what is told of it. Raises: S3Error."""
+    received = 0
+    async with storage.get(at) as download:
+        with room_at_once(download):
+            async for chunk in chunks_of(download):
+                await asyncio.to_thread(update, chunk)
+                received += len(chunk)
+        if received != download.info.size:
+            raise ServiceUnavailable
+        return download.info
 
 
 async def _read(file: File, size: int) -> AsyncIterator[bytes]:

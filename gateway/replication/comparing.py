@@ -1,14 +1,13 @@
 """What is told of a key that two storages hold, compared."""
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
-from gateway.errors import NoSuchKey, ServiceUnavailable
+from gateway.errors import NoSuchKey
 from gateway.storage import Address, Backend, ObjectInfo
-from gateway.transfer import chunks_of, room_at_once
+from gateway.transfer import read_through
 
 
 class Level(IntEnum):
@@ -54,15 +53,8 @@ async def see(storage: Backend, at: Address, level: Level) -> Seen | None:
     try:
         if level is not Level.L2:
             return Seen(await storage.head(at))
-        async with storage.get(at) as download:
-            digest, received = hashlib.sha256(), 0
-            with room_at_once(download):
-                async for chunk in chunks_of(download):
-                    await asyncio.to_thread(digest.update, chunk)
-                    received += len(chunk)
-            if received != download.info.size:
-                raise ServiceUnavailable
-            return Seen(download.info, digest.digest())
+        digest = hashlib.sha256()
+        return Seen(await read_through(storage, at, digest.update), digest.digest())
     except NoSuchKey:
         return None
 

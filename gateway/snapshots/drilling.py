@@ -16,9 +16,10 @@ from gateway.replication.echo import own_name
 from gateway.replication.outcome import name_of
 from gateway.snapshots.finding import Past
 from gateway.snapshots.manifest import Entry, Head, Manifest
-from gateway.snapshots.proving import Proof, read_through
+from gateway.snapshots.proving import Proof
 from gateway.snapshots.restoring import AT_ONCE, Outcome, Restore, Result
 from gateway.storage import PRIVATE, Address, Backend, ObjectInfo, UploadQuery
+from gateway.transfer import read_through
 
 FORMAT: Final = "s3-gateway-drill/1"
 PASSED: Final = "passed"

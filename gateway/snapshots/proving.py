@@ -1,12 +1,11 @@
 """Whether bytes are those of an object, by what was written down of it when it was stored."""
 
-import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 
 from gateway.checksums import ALGORITHMS, MD5, Checksum, Hash, composite, multipart_etag
 from gateway.errors import InternalError
 from gateway.storage import Address, Backend, Body, ObjectInfo
-from gateway.transfer import chunks_of, room_at_once
+from gateway.transfer import read_through
 
 
 class Proof:
@@ -74,15 +73,6 @@ async def read_back(storage: Backend, at: Address, info: ObjectInfo) -> bool | N
     proof = Proof(info)
     await read_through(storage, at, proof.update)
     return proof.verdict
-
-
-async def read_through(storage: Backend, at: Address, update: Callable[[bytes], None]) -> ObjectInfo:
-    """Have hashed all bytes that lie somewhere, and return what is told of them. Raises: S3Error."""
-    async with storage.get(at) as download:
-        with room_at_once(download):
-            async for chunk in chunks_of(download):
-                await asyncio.to_thread(update, chunk)
-        return download.info
 
 
 def _checksum_of(like: Checksum, digests: Sequence[bytes]) -> Checksum:
