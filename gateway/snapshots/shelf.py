@@ -94,8 +94,13 @@ class Shelf:
         for identity in await self._ids():
             yield await self._kept(identity)
 
-    async def latest(self) -> str:
-        """Return the id of the newest one that can be believed. Raises: NoSuchSnapshot, S3Error."""
+    async def identity_of(self, said: str) -> str:
+        """Return the id that is said, or with `latest` that of the newest one that can be believed.
+
+        Raises: NoSuchSnapshot, S3Error.
+        """
+        if said != "latest":
+            return said
         for identity in reversed(await self._ids()):
             with suppress(NoSuchSnapshot, Untrusted):
                 return (await self._head(identity))[0].id

@@ -27,7 +27,7 @@ async def test_what_was_taken_is_found_again(shelved):
     assert await named(shelved.shelf, head.id, "c/") == ["c/d"]
     [kept] = [kept async for kept in shelved.shelf.list()]
     assert (kept.id, kept.head, kept.problem, kept.drill) == (head.id, head, "", None)
-    assert await shelved.shelf.latest() == head.id
+    assert await shelved.shelf.identity_of("latest") == head.id
 
 
 async def test_a_bucket_without_objects_has_a_snapshot_too():
@@ -111,7 +111,7 @@ async def test_what_is_not_there_is_not_found(shelved, identity):
         with pytest.raises(NoSuchSnapshot):
             await work
     with pytest.raises(NoSuchSnapshot):
-        await shelved.shelf.latest()
+        await shelved.shelf.identity_of("latest")
 
 
 # --- what somebody else has put there ---
@@ -166,7 +166,7 @@ async def test_that_of_another_key_is_not_believed_and_the_list_says_so(shelved)
     assert (kept.id, kept.head) == (head.id, None)
     assert "none of ours" in kept.problem
     with pytest.raises(NoSuchSnapshot):
-        await stranger.latest()
+        await stranger.identity_of("latest")
 
 
 async def test_names_that_are_no_ids_are_told_in_the_list(shelved):

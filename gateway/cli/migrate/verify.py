@@ -1,11 +1,10 @@
 """`gateway migrate verify`."""
 
-from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Final
 
 import click
 
+from gateway.cli.compared import WORDS, status_of
 from gateway.cli.migrate.sides import NOT_DONE, ends_of, ends_options, opened_sides
 from gateway.cli.route import perform
 from gateway.cli.telling import Telling
@@ -13,17 +12,6 @@ from gateway.config import Config
 from gateway.migration.checking import Check
 from gateway.migration.walking import Sides
 from gateway.replication.comparing import Level, Mark
-
-WORDS: Final[Mapping[str, str]] = {
-    Mark.SAME: "the same",
-    Mark.MISSING: "missing",
-    Mark.EXTRA: "only there",
-    Mark.DIFFERENT: "different",
-    Mark.ERROR: "could not be read",
-    Mark.PENDING: "being written",
-}
-WRONG: Final = {Mark.MISSING, Mark.EXTRA, Mark.DIFFERENT}
-UNCLEAR: Final = {Mark.ERROR, Mark.PENDING}
 
 
 @click.command()
@@ -48,8 +36,7 @@ def verify(  # noqa: PLR0913  click passes each option by its name
     telling = Telling(WORDS, () if show_same else {Mark.SAME})
     opening = opened_sides(config, ends_of(config, source, target), prefix, jobs)
     perform(_verify(opening, Level[level], telling), NOT_DONE)
-    counted = set(telling.counted)
-    raise SystemExit(1 if WRONG & counted else NOT_DONE if UNCLEAR & counted else 0)
+    raise SystemExit(status_of(telling.counted))
 
 
 async def _verify(opening: AbstractAsyncContextManager[Sides], level: Level, telling: Telling) -> None:

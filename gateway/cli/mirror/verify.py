@@ -1,11 +1,12 @@
 """`gateway mirror verify` and `gateway mirror repair`: whether a mirror holds what its primary does."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
 
+from gateway.cli.compared import COULD_NOT_TELL, WORDS, WRONG, status_of
 from gateway.cli.configured import config_option
 from gateway.cli.ordered import ordered
 from gateway.cli.route import entry_of, fail, journal_of, mirrors_of, opened_sides, opened_state, perform
@@ -18,19 +19,8 @@ from gateway.config.units import seconds
 from gateway.replication.comparing import Finding, Level, Mark
 from gateway.replication.verify import Verify
 
-COULD_NOT_TELL: Final = 2
 BATCH: Final = 500  # keys that are marked at once
-WORDS: Final[Mapping[str, str]] = {
-    Mark.SAME: "the same",
-    Mark.MISSING: "missing",
-    Mark.EXTRA: "only there",
-    Mark.DIFFERENT: "different",
-    Mark.ERROR: "could not be read",
-    Mark.PENDING: "to be copied yet",
-}
-WRONG: Final = {Mark.MISSING, Mark.EXTRA, Mark.DIFFERENT}
 MENDED: Final = {Mark.MISSING, Mark.DIFFERENT}
-UNCLEAR: Final = {Mark.ERROR, Mark.PENDING}
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,7 +61,7 @@ def verify(  # noqa: PLR0913  click passes each option by its name
     Exit status 0: all is the same. 1: something is not. 2: nothing is known to differ, but not all could be told.
     """  # noqa: D301  \b is a word of click's
     counted = _compare(config, bucket, mirror, Level[level], _Told(prefix, wait, show_same=show_same))
-    raise SystemExit(1 if WRONG & set(counted) else COULD_NOT_TELL if UNCLEAR & set(counted) else 0)
+    raise SystemExit(status_of(counted))
 
 
 @click.command()
@@ -87,14 +77,14 @@ def repair(  # noqa: PLR0913  click passes each option by its name
     counted = _compare(config, bucket, mirror, Level[level], _Told(prefix, wait, show_same=show_same, mend=True))
     if marked := sum(counted[mark] for mark in MENDED):
         click.echo(f"{amount(marked, 'key')} will be copied by the gateway", err=True)
-    raise SystemExit(1 if counted[Mark.EXTRA] else COULD_NOT_TELL if UNCLEAR & set(counted) else 0)
+    raise SystemExit(status_of(counted, WRONG - MENDED))
 
 
 class _Told(Telling):
     """What is wanted, and what is told on the way."""
 
     def __init__(self, prefix: str, wait: float, *, show_same: bool, mend: bool = False) -> None:
-        super().__init__(WORDS, () if show_same else {Mark.SAME})
+        super().__init__({**WORDS, Mark.PENDING: "to be copied yet"}, () if show_same else {Mark.SAME})
         self.prefix, self.wait, self.mend = prefix, wait, mend
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from gateway.cli.compared import COULD_NOT_TELL
 from gateway.cli.configured import config_option
 from gateway.cli.route import perform
 from gateway.cli.snapshot.bucket import Spot, Where, opened, options, where_of
@@ -14,7 +15,6 @@ from gateway.replication.comparing import Level
 from gateway.snapshots.comparing import Comparison, Finding, Mark
 from gateway.snapshots.finding import Past
 
-COULD_NOT_TELL: Final = 2
 WORDS: Final[Mapping[str, str]] = {
     Mark.SAME: "as they were",
     Mark.CHANGED: "changed since",
@@ -53,7 +53,7 @@ def verify(  # noqa: PLR0913  click passes each option by its name
 
 async def _compare(config: Config, where: Where, identity: str, level: Level, told: "_Told") -> None:
     async with opened(config, where) as (storage, shelf, _):
-        told.snapshot = await shelf.latest() if identity == "latest" else identity
+        told.snapshot = await shelf.identity_of(identity)
         async with shelf.opened(told.snapshot) as manifest:
             past = Past(storage, where.bucket, manifest.head.since)
             async for finding in Comparison(past, manifest, level).run():

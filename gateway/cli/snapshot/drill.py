@@ -86,7 +86,7 @@ async def _drill(config: Config, where: Where, wanted: _Wanted) -> Report:
     with _ended_in_order():
         async with opened(config, where, target=wanted.to.backend) as (storage, shelf, target):
             assert target  # noqa: S101  for the type checker: it was named
-            name = await shelf.latest() if wanted.identity == "latest" else wanted.identity
+            name = await shelf.identity_of(wanted.identity)
             async with shelf.opened(name) as manifest:
                 report = Report(manifest.head, ":".join(wanted.to), wanted.sample)
                 work = Drill(storage, target, wanted.to.bucket, lambda result: click.echo(line(result)))
