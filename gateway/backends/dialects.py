@@ -155,8 +155,10 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
 )
 
 
-def dialect_of(host: str) -> Dialect:
-    """Return the dialect of a host by its name, the generic one where that tells nothing."""
+def dialect_of(host: str, said: str = "auto") -> Dialect:
+    """Return the dialect that is said, or with `auto` that of a host: the generic one where its name tells nothing."""
+    if said != "auto":
+        return DIALECTS[said]
     name = host.rpartition("@")[2].partition(":")[0]
     for dialect in DIALECTS.values():
         if any(name == end or name.endswith(f".{end}") for end in dialect.hosts):

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
-from gateway.backends.dialects import DIALECTS, Dialect, dialect_of
-from gateway.backends.s3.endpoint import endpoint_of
+from gateway.backends.dialects import AWS, DIALECTS, Dialect, dialect_of
+from gateway.backends.s3.endpoint import aws_url, endpoint_of
 from gateway.config.images import broken_images
 from gateway.config.models import EVERY_OTHER, R2, S3, Bucket, Config, Elsewhere, Memory
 from gateway.config.read import Place
@@ -96,9 +96,9 @@ def _decides(backend: S3 | R2) -> bool:
 
 
 def _dialect(backend: S3 | R2) -> Dialect:
-    if isinstance(backend, R2) or backend.dialect != "auto":
-        return DIALECTS["r2" if isinstance(backend, R2) else backend.dialect]
-    return dialect_of(endpoint_of(backend.endpoint, virtual=False).host) if backend.endpoint else DIALECTS["aws"]
+    if isinstance(backend, R2):
+        return DIALECTS["r2"]
+    return dialect_of(endpoint_of(backend.endpoint or aws_url(AWS.region), virtual=False).host, backend.dialect)
 
 
 class _Lying(NamedTuple):

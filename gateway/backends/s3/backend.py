@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Unpack
 
-from gateway.backends.dialects import AWS, DIALECTS, Dialect, dialect_of
+from gateway.backends.dialects import AWS, Dialect, dialect_of
 from gateway.backends.s3 import hidden
 from gateway.backends.s3.buckets import Buckets
 from gateway.backends.s3.client import Client
@@ -49,7 +49,7 @@ async def open_s3(name: str, **settings: Unpack[Options]) -> AsyncIterator[Backe
     """
     said = Settings(**settings)
     known = endpoint_of(said.endpoint or aws_url(said.region or AWS.region), virtual=False)
-    dialect = dialect_of(known.host) if said.dialect == "auto" else DIALECTS[said.dialect]
+    dialect = dialect_of(known.host, said.dialect)
     virtual = dialect.virtual_hosts if said.addressing == "auto" else said.addressing == "virtual"
     backend = S3(name, known._replace(virtual=virtual), said, dialect)
     try:

@@ -72,9 +72,8 @@ class Reader:
         try:
             return await self._ask("GET", at, options)
         except InvalidRange as error:
-            options.span(
-                int(error.fields["ActualObjectSize"])
-            )  # raises it again, unless the last of none are asked for
+            # That raises it again, unless the last bytes of none are asked for.
+            options.span(int(error.fields["ActualObjectSize"]))
             return await self._ask("GET", at, replace(options, range=None))
 
     async def _ask(self, method: str, at: Address, options: ReadOptions) -> Answer:
