@@ -16,9 +16,10 @@ ALGORITHM: Final = "AWS4-HMAC-SHA256"
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256: Final = hashlib.sha256().hexdigest()
 
-# What is encoded as it should be: unreserved characters as they are, all others as %XX, and nothing else as that.
-_ESCAPED: Final = r"%(?:[01][0-9A-F]|2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[BCDF]|[89A-F][0-9A-F])"
-_ENCODED_TEXT: Final = re.compile(rf"(?:[A-Za-z0-9\-._~]++|{_ESCAPED})*+")
+# What is encoded as it should be: unreserved characters as they are, all others as %XX, and nothing else as that; a
+# slash stands as such in a path only.
+_ESCAPED: Final = r"%(?:[01][0-9A-F]|2[0-9A-C]|3[A-F]|40|5[B-E]|60|7[BCDF]|[89A-F][0-9A-F])"
+_ENCODED_TEXT: Final = re.compile(rf"(?:[A-Za-z0-9\-._~]++|%2F|{_ESCAPED})*+")
 _ENCODED_PATH: Final = re.compile(rf"(?:[A-Za-z0-9\-._~/]++|{_ESCAPED})++")
 _BLANKS: Final = re.compile(r"[ \t]+")
 
@@ -147,12 +148,12 @@ def fold(pairs: Iterable[tuple[str, str]], *, collapse: bool = True) -> dict[str
 def canonical_uri(path: str) -> str:
     """Return the path encoded once, as S3 encodes: no second encoding, no dots or slashes resolved.
 
-    However a client wrote a character (`+`, `%2b`, `%2B`), it stands there in one way; a slash that was sent as %2F
-    stays one.
+    However a client wrote a character (`+`, `%2b`, `%2B`), it stands there in one way, a slash as such: the SDK for
+    Java signs the key `a//b`, and sends it as `a/%2Fb`.
     """
     if _ENCODED_PATH.fullmatch(path):
         return path
-    return "/".join([_recoded(part) for part in path.split("/")]) or "/"
+    return quote(unquote_to_bytes(octets(path)), safe="/") or "/"
 
 
 def canonical_query(query: str) -> str:

@@ -93,7 +93,8 @@ def test_published_presigned_url_is_made_and_verified():
         ("/b/%7E~%41%5a%30%39%2D%2E%5F", "/b/~~AZ09-._"),
         ("/b/a%20b", "/b/a%20b"),
         ("/b/a%2520b", "/b/a%2520b"),
-        ("/b/a%2Fb", "/b/a%2Fb"),
+        ("/b/a%2Fb", "/b/a/b"),
+        ("/b/%2fa/%2F", "/b//a//"),
         ("/b/(a)'!*", "/b/%28a%29%27%21%2A"),
         ("/b/100%", "/b/100%25"),
         ("/b/ü", "/b/%C3%BC"),
@@ -109,7 +110,7 @@ def test_every_byte_is_encoded_as_botocore_would():
     for byte in range(256):
         encoded = quote(bytes([byte]), safe="/~")
         assert sigv4.canonical_uri(f"/{encoded}") == f"/{encoded}"
-        assert sigv4.canonical_uri(f"/%{byte:02X}") == f"/{quote(bytes([byte]), safe='')}"
+        assert sigv4.canonical_uri(f"/%{byte:02X}") == f"/{encoded}"
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,12 @@ def test_signed_call_is_its_keys_owner():
     assert (caller.access_key, caller.owner, caller.anonymous) == (ACCESS, KEYS[ACCESS].owner, False)
 
 
+def test_slash_may_be_sent_escaped_that_was_signed_as_such():
+    signed = header(target="/b/a//k")
+    assert verifier().verify(call("GET", "/b/a/%2Fk", [*BASE, signed])).access_key == ACCESS
+    assert verifier().verify(call("GET", presigned("/b/a//k").replace("//", "/%2F"), [HOST])).access_key == ACCESS
+
+
 def test_unsigned_call_is_nobodys_and_without_rights():
     for pairs in ([HOST], [HOST, ("authorization", "")]):
         caller = verifier().verify(call("GET", "/b/k", pairs))
