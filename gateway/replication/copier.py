@@ -45,6 +45,17 @@ def unstamped(info: ObjectInfo) -> ObjectInfo:
     return replace(info, etag=stamp["e"], modified=datetime.fromisoformat(stamp["m"]), labels=labels)
 
 
+def was_changed(info: ObjectInfo) -> bool:
+    """Say whether what a mirror holds is certainly not what the gateway has left there.
+
+    A copy tells the size it was made with. What was there before and was left as it is has the ETag of its source,
+    which is never one that a storage has made up for a file that it knows nothing of: that of parts, without any.
+    """
+    if STAMP in info.labels:
+        return int(json.loads(info.labels[STAMP])["n"]) != info.size
+    return "-" in info.etag and not info.part_count
+
+
 def is_stamped(info: ObjectInfo) -> bool:
     """Say whether an object of a mirror is a copy that the gateway has made."""
     return STAMP in info.labels

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from gateway.backends.assembly import span
 from gateway.errors import NotModified, PreconditionFailed, ServiceUnavailable
-from gateway.replication.copier import unstamped
+from gateway.replication.copier import unstamped, was_changed
 from gateway.replication.records import Status
 from gateway.storage import Address, Backend, Download, ObjectInfo, ReadOptions
 
@@ -82,6 +82,9 @@ class Copy:
             yield download._replace(info=shown)
 
     def _shown(self, info: ObjectInfo) -> ObjectInfo:
+        """Show it as the original. Raises ServiceUnavailable where somebody else has changed it there."""
+        if was_changed(info):
+            raise ServiceUnavailable
         return replace(unstamped(info), served_by=self.storage.name, stale=self.stale, replication=Status.REPLICA.value)
 
 

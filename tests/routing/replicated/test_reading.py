@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.backends.local import open_local
 from gateway.conditions import Conditions
 from gateway.errors import (
     InternalError,
@@ -122,6 +123,38 @@ async def test_another_mirror_is_asked_when_one_does_not_answer():
     await world.fail()
     world.mirrors["one"].fails(Fault.REFUSES)
     assert (await world.storage.head(AT)).served_by == "two"
+
+
+@pytest.mark.parametrize("left", [b"da", b"data, and more", b""])
+async def test_a_copy_that_somebody_has_made_another_size_is_not_read(world, left):
+    await written(world)
+    copied = await world.mirror.inner.head(AT)
+    await put(world.mirror.inner, AT, left, WriteOptions(copied.headers, copied.metadata, copied.labels))
+    await world.fail()
+    await not_current(world.storage.head(AT))
+    await not_current(read(world.storage, AT))
+
+
+@pytest.mark.parametrize("left", [b"da", b"daTa"])
+async def test_a_file_of_a_mirror_that_somebody_has_changed_is_not_read(tmp_path, left):
+    async with open_local("mirror", tmp_path) as disk:
+        world = World()
+        world.mirror.inner = disk
+        await written(await world.ready(BUCKET))
+        (tmp_path / BUCKET / AT.key).write_bytes(left)
+        await world.fail()
+        await not_current(world.storage.head(AT))
+        await not_current(read(world.storage, AT))
+
+
+async def test_what_a_mirror_held_from_the_beginning_is_read_there():
+    world = World()
+    for storage in (world.primary.inner, world.mirror.inner):
+        await storage.create_bucket(BUCKET, {})
+        await put(storage, AT, b"data")
+    await world.ready()
+    await world.fail()
+    assert await read(world.storage, AT) == b"data"
 
 
 async def test_conditions_are_about_what_the_mirror_is_a_copy_of(world):
