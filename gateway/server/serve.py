@@ -8,7 +8,7 @@ import structlog
 from gateway.auth.policy import Policy
 from gateway.auth.verify import Verifier
 from gateway.budget import BUDGET
-from gateway.errors import InternalError, S3Error
+from gateway.errors import InternalError, NoSuchBucket, S3Error
 from gateway.message import Answer, Call
 from gateway.operations import cors
 from gateway.operations.posting import open_form
@@ -43,10 +43,19 @@ class Pipeline:
         except ClientGoneError:
             exchange.fail("ClientGone")
         except S3Error as error:
-            write_error(exchange, error)
+            self._refuse(exchange, error)
         except Exception:  # the one place where the unexpected ends: the client is told nothing of it, the log all
             log.exception("request_failed", request_id=exchange.request_id)
             write_error(exchange, InternalError())
+
+    def _refuse(self, exchange: Exchange, error: S3Error) -> None:
+        """Write an error. Who may not look at a bucket is told its region: SDKs that need to know it ask unsigned.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+        """
+        if exchange.operation == "HeadBucket" and not isinstance(error, NoSuchBucket):
+            error.headers["x-amz-bucket-region"] = self.service.region
+        write_error(exchange, error)
 
     async def _run(self, exchange: Exchange, call: Call) -> Answer:
         operation = resolve(call)

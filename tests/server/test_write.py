@@ -57,6 +57,20 @@ def file_of(tmp_path, data, offset=0):
     return File(os.open(path, os.O_RDONLY), offset)
 
 
+async def test_who_may_not_look_at_a_bucket_is_told_its_region(site):
+    reader, writer = await site.connect()
+    writer.write(head("HEAD /closed HTTP/1.1", {"Host": "a"}))
+    reply = await receive(reader, bodiless=True)
+    assert (reply.status, reply.headers["x-amz-bucket-region"]) == (403, "us-east-1")
+
+
+async def test_a_bucket_that_is_not_there_has_no_region(site):
+    reader, writer = await site.connect()
+    writer.write(site.signed("HEAD", "/absent"))
+    reply = await receive(reader, bodiless=True)
+    assert (reply.status, reply.headers.get("x-amz-bucket-region")) == (404, None)
+
+
 async def test_answers_bear_what_every_answer_of_s3_bears(site):
     reader, writer = await site.connect()
     writer.write(GET)
