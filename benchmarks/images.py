@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from struct import pack
 from subprocess import PIPE
+from typing import Any, NamedTuple
 
 import psutil
 import uvloop
@@ -40,6 +41,13 @@ Rows = dict[str, list[float]]
 Large = tuple[Callable[[Path], None], Variant]
 
 
+class Spent(NamedTuple):
+    """CPU milliseconds of a gateway, without its processes that decode and encode."""
+
+    serving: float  # what answers requests
+    both: float  # and what is beside it
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-images", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="to see that it works; writes no page")
@@ -58,8 +66,8 @@ async def _page(folder: Path, *, quick: bool) -> str:
     jobs, (profiles, sizes) = _jobs(photo, folder, rounds), _profiles(photo, folder, rounds)
     memory = _memory(folder, dict(list(LARGE.items())[: 1 if quick else None]))
     starts = _starts(folder, rounds)
-    count = 2 if quick else 10
-    puts = _puts(photo, folder, min(rounds, 3), count)
+    count = 2 if quick else 20
+    puts = _puts(photo, folder, min(rounds, 5), count)
     lag = await _lags(photo, seconds=2.0 * rounds)
     return TEXT.format(
         machine=f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}",
@@ -72,7 +80,7 @@ async def _page(folder: Path, *, quick: bool) -> str:
         profiles="\n".join(
             f"| {name} | {statistics.median(row):.0f} | {sizes[name] / 1000:.0f} |" for name, row in profiles.items()
         ),
-        puts=_table(puts, lambda row: f"{statistics.median(row):.1f} | {min(row):.1f} | {max(row):.1f}"),
+        puts=_table(puts, _told_of_puts),
         lag=_table(lag, lambda row: f"{_percentile(row, 0.5):.1f} | {_percentile(row, 0.99):.1f} | {max(row):.1f}"),
         memory="\n".join(f"| {name} | {peak:.0f} | {outcome} |" for name, (peak, outcome) in memory.items()),
         starts=_table(starts, lambda row: f"{statistics.median(row):.1f}"),
@@ -192,12 +200,12 @@ def _starts(folder: Path, rounds: int) -> Rows:
     return rows
 
 
-def _puts(photo: Path, folder: Path, rounds: int, count: int) -> Rows:
-    """CPU milliseconds of the processes that serve, for each photo that is written, until its variants are stored."""
+def _puts(photo: Path, folder: Path, rounds: int, count: int) -> dict[str, list[Spent]]:
+    """CPU milliseconds for each photo that is written, until its variants are stored and written down."""
     rule = {"match": "in/{path*}", "key": "out/{path.stem}-{variant}.{ext}"}
     rule["variants"] = ["thumbnail_small", "thumbnail_large"]
     configurations = {"no rule": {}, "a rule, async": rule, "a rule, sync": {**rule, "mode": "sync"}}
-    rows: Rows = {name: [] for name in configurations}
+    rows: dict[str, list[Spent]] = {name: [] for name in configurations}
     with ExitStack() as stack:
         gateways = {}
         for number, (name, said) in enumerate(configurations.items()):
@@ -220,23 +228,34 @@ def _puts(photo: Path, folder: Path, rounds: int, count: int) -> Rows:
     return rows
 
 
-def _put(gateway: GatewayProcess, photo: Path, names: Sequence[str], variants: int) -> float:
-    client, body, before = gateway.client(), photo.read_bytes(), _serving(gateway)
+def _put(gateway: GatewayProcess, photo: Path, names: Sequence[str], variants: int) -> Spent:
+    client, body, before = gateway.client(), photo.read_bytes(), _spent(gateway)
     for name in names:
         client.put_object(Bucket="photos", Key=f"in/{name}.jpg", Body=body, ContentType="image/jpeg")
     for name in names:
         while len(list(gateway.objects.glob(f"photos/out/{name}-*"))) < variants:  # whoever asks the gateway costs it
             time.sleep(0.2)
     time.sleep(1)  # until it is written down that all are there
-    return (_serving(gateway) - before) / len(names)
+    after = _spent(gateway)
+    return Spent(*((now - then) / len(names) for now, then in zip(after, before, strict=True)))
 
 
-def _serving(gateway: GatewayProcess) -> float:
-    """Return the CPU milliseconds of a gateway so far, without its workers that make pictures."""
-    gateway_process = psutil.Process(gateway.process.pid)
-    family = [gateway_process, *gateway_process.children(recursive=True)]
-    times = [each.cpu_times() for each in family if "gateway.images.worker" not in each.cmdline()]
-    return sum(each.user + each.system for each in times) * 1000
+def _spent(gateway: GatewayProcess) -> Spent:
+    """Return the CPU milliseconds of a gateway so far.
+
+    Beside the workers is whoever has pictures made, unless it is the first process, which then does everything.
+    """
+    first = psutil.Process(gateway.process.pid)
+    family = [first, *first.children(recursive=True)]
+    encoders = [each for each in family if "gateway.images.worker" in each.cmdline()]
+    beside = {each.ppid() for each in encoders} - {first.pid}
+    spent = {each.pid: sum(each.cpu_times()[:2]) * 1000 for each in family if each not in encoders}
+    return Spent(sum(time for pid, time in spent.items() if pid not in beside), sum(spent.values()))
+
+
+def _told_of_puts(row: Sequence[Spent]) -> str:
+    serving, both = zip(*row, strict=True)
+    return f"{statistics.median(serving):.1f} | {min(serving):.1f} | {max(serving):.1f} | {statistics.median(both):.1f}"
 
 
 async def _lags(photo: Path, seconds: float) -> Rows:
@@ -320,7 +339,7 @@ def _black(path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
 
 
-def _table(rows: Rows, told: Callable[[list[float]], str]) -> str:
+def _table(rows: Mapping[str, Any], told: Callable[[Any], str]) -> str:
     return "\n".join(f"| {name} | {told(row)} |" for name, row in rows.items())
 
 
@@ -382,11 +401,12 @@ CPU milliseconds of a job, median, and kB of what is made.
 
 ## A photo that is written
 
-CPU milliseconds of the process that serves, until the photo and its two thumbnails (150 by 150, 600) are stored; the
-processes that make them are not counted. {count} photos, one after the other, in turn; the disk syncs.
+CPU milliseconds of the process that serves, until the photo and its two thumbnails (150 by 150, 600) are stored, and
+in the last column those of [the process beside it](images.md#a-process-of-its-own), too; the processes that decode and
+encode are not counted. {count} photos, one after the other, in turn; the disk syncs.
 
-| bucket with | median | least | most |
-| --- | --: | --: | --: |
+| bucket with | median | least | most | both, median |
+| --- | --: | --: | --: | --: |
 {puts}
 
 ## The event loop meanwhile

@@ -28,6 +28,7 @@ from gateway.config.models import Backend as BackendSettings
 from gateway.cors import Cors
 from gateway.doctor.examine import Patient, as_json, examine
 from gateway.errors import S3Error
+from gateway.images.bell import Bell
 from gateway.message import Owner
 from gateway.operations.service import Service
 from gateway.rates import Ledger
@@ -42,6 +43,7 @@ from gateway.routing.router import Router
 from gateway.server import logs
 from gateway.server.access import access_log
 from gateway.server.bind import StartError
+from gateway.server.common import Common
 from gateway.server.health import NO_BUCKET, Board, Watched
 from gateway.server.launch import Launch
 from gateway.server.limits import Limits
@@ -81,7 +83,10 @@ def run(  # noqa: PLR0913  all that the command line has prepared
     `shared` is the folder where the metrics of several workers meet, `file` what the configuration follows; each worker
     calls `ready` when it serves.
     """
-    board = Board(config.worker_count, config.backends)
+    bell = Bell(config.worker_count) if config.images_beside else None
+    beside_workers = ("images",) if bell else ()
+    board = Board(config.worker_count, config.backends, len(beside_workers))
+    common = Common(board.workers, Ledger(), Notice(board.slate), bell)
 
     def take(taken: Config) -> None:
         logs.configure(taken.log.format, taken.log.level, audit=taken.log.audit)
@@ -90,33 +95,35 @@ def run(  # noqa: PLR0913  all that the command line has prepared
     take(config)
     begin_reloads()
     plan = Plan(
-        build=partial(_serving, Sharing(), Ledger(), Notice(board.slate)),
+        build=partial(_serving, Sharing(), common),
         source=Follow(file, config, take) if file else Unchanging(config),
         board=board,
         sockets=sockets,
+        beside=beside_workers,
         certificate=Certificate(config.tls.certificate, config.tls.key) if config.tls else None,
         ready=ready,
         examine=examined,
     )
+    if config.keeps_state:
+        import gateway.imaging  # noqa: F401, PLC0415  once for all processes, which share its memory
     return Launch(plan, admin, shared).run()
 
 
 @asynccontextmanager
-async def _serving(
-    sharing: Sharing, ledger: Ledger, notice: Notice, config: Config, worker: int
-) -> AsyncIterator[Gateway]:
+async def _serving(sharing: Sharing, common: Common, config: Config, worker: int) -> AsyncIterator[Gateway]:
     """Build a gateway, and from then on log as its configuration says, and tell of it."""
     async with AsyncExitStack() as opened:
         if config.traces:
             await opened.enter_async_context(sharing.use("traces", _traced))
-        gateway = await opened.enter_async_context(build(config, worker, sharing, ledger, notice))
+        gateway = await opened.enter_async_context(build(config, worker, sharing, common))
         if worker == 0:
             await opened.enter_async_context(_ordered(config, sharing))
         logs.configure(config.log.format, config.log.level, audit=config.log.audit)
-        BUDGET.set_limit(config.body_memory)
-        metrics.BODY_MEMORY_LIMIT.set(config.body_memory)
-        if worker == 0:
-            notice.begin({name: backend.type for name, backend in config.backends.items()}, _places(config))
+        if common.serves(worker):  # elsewhere are only the bodies of what is done beside all, which wait for no room
+            BUDGET.set_limit(config.body_memory)
+            metrics.BODY_MEMORY_LIMIT.set(config.body_memory)
+        if worker == 0 and common.notice:
+            common.notice.begin({name: backend.type for name, backend in config.backends.items()}, _places(config))
         yield gateway
 
 
@@ -136,30 +143,23 @@ async def _traced() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def build(
-    config: Config,
-    worker: int = 0,
-    sharing: Sharing | None = None,
-    ledger: Ledger | None = None,
-    notice: Notice | None = None,
+    config: Config, worker: int = 0, sharing: Sharing | None = None, common: Common | None = None
 ) -> AsyncIterator[Gateway]:
     """Open the backends and put around them what a request passes; the first worker also does what is done once.
 
-    What other gateways of this process have open already is shared with them; in `ledger` stands who has asked for
-    how much, also of other workers; `notice` is told how replicated buckets do. Raises: StartError, KeyFileError.
+    What other gateways of this process have open already is shared with them. Raises: StartError, KeyFileError.
     """
     async with AsyncExitStack() as opened:
-        sharing, ledger = sharing or Sharing(), ledger or Ledger()
+        sharing, common = sharing or Sharing(), common or Common()
         backends = await _observed(config, sharing, opened)
-        replicated = await opened.enter_async_context(
-            _replicated(config, backends, worker, sharing, ledger=ledger, notice=notice)
-        )
+        replicated = await opened.enter_async_context(_replicated(config, backends, worker, sharing, common))
         routes = _routes(config, backends, replicated)
-        imaged = await opened.enter_async_context(_imaged(config, _routed(routes), worker, sharing))
+        imaged = await opened.enter_async_context(_imaged(config, _routed(routes), worker, sharing, common.bell))
         storage = _protected(config, imaged)
         service = Service(storage, config.region, _keeps_acls(config), _cors(config))
         policy = Policy(storage, public=_is_public(config), keeps_acls=_keeps_acls(config))
         verifier = Verifier(keys_of(config), config.region, sigv2=config.auth.sigv2)
-        parser, throttle = Parser(config.domain, config.trusted_proxies), _throttle(config, ledger)
+        parser, throttle = Parser(config.domain, config.trusted_proxies), _throttle(config, common.ledger)
         pipeline = Pipeline(parser, verifier, policy, service, throttle)
         if worker == 0:
             said = ("reaping", frozenset(config.buckets.items()), frozenset(config.backends.items()), config.uploads)
@@ -177,7 +177,9 @@ async def opened_storage(config: Config) -> AsyncIterator[Backend]:
     async with AsyncExitStack() as opened:
         sharing = Sharing()
         backends = await _observed(config, sharing, opened)
-        replicated = await opened.enter_async_context(_replicated(config, backends, _COMMAND, sharing, ledger=Ledger()))
+        replicated = await opened.enter_async_context(
+            _replicated(config, backends, _COMMAND, sharing, Common(workers=0))
+        )
         yield _protected(config, _routed(_routes(config, backends, replicated)))
 
 
@@ -279,21 +281,16 @@ def keys_of(config: Config) -> Mapping[str, Key]:
     }
 
 
-def _replicated(  # noqa: PLR0913  what is the whole gateway's, handed on
-    config: Config,
-    backends: Mapping[str, Backend],
-    worker: int,
-    sharing: Sharing,
-    *,
-    ledger: Ledger,
-    notice: Notice | None = None,
+def _replicated(
+    config: Config, backends: Mapping[str, Backend], worker: int, sharing: Sharing, common: Common
 ) -> AbstractAsyncContextManager[Mapping[str, Backend]]:
     if not any(bucket.elsewhere for bucket in config.buckets.values()):
         return nullcontext({})
     from gateway.routes import replicated_routes  # noqa: PLC0415  the libraries of databases take time and memory
 
+    told = {"tell": common.notice.tell} if common.notice else {}
     return replicated_routes(
-        config, backends, worker, sharing, ledger=ledger, **({"tell": notice.tell} if notice else {})
+        config, backends, worker, sharing, ledger=common.ledger, votes=common.serves(worker), **told
     )
 
 
@@ -331,12 +328,14 @@ def _protected(config: Config, storage: Backend) -> Backend:
     return ReadOnly(storage, _are(config, lambda bucket: bucket.read_only))
 
 
-def _imaged(config: Config, storage: Backend, worker: int, sharing: Sharing) -> AbstractAsyncContextManager[Backend]:
+def _imaged(
+    config: Config, storage: Backend, worker: int, sharing: Sharing, bell: Bell | None
+) -> AbstractAsyncContextManager[Backend]:
     if not any(bucket.images for bucket in config.buckets.values()):
         return nullcontext(storage)
     from gateway.imaging import imaged  # noqa: PLC0415  likewise
 
-    return imaged(config, storage, worker, sharing)
+    return imaged(config, storage, worker, sharing, bell)
 
 
 def _shown(config: Config, name: str, backend: Backend) -> Backend:

@@ -12,11 +12,12 @@ from typing import Final
 
 from sqlalchemy import make_url
 
-from gateway.beside import beside
+from gateway.beside import Work, beside
 from gateway.config import Config
 from gateway.config.images import limits_of, rules_of
 from gateway.config.models import EVERY_OTHER, Bucket, Local
 from gateway.errors import ServiceUnavailable
+from gateway.images.bell import Bell
 from gateway.images.checking import Checking
 from gateway.images.hook import Receiver, Tell, telling_of
 from gateway.images.keeper import Find, Keeper, Pictures
@@ -37,22 +38,33 @@ LAST_WORDS: Final = 5.0  # seconds for what is still to be written down when the
 
 
 @asynccontextmanager
-async def imaged(config: Config, storage: Backend, worker: int, sharing: Sharing) -> AsyncIterator[Backend]:
-    """Put around all buckets what makes variants, and work on what waits. Raises: StartError."""
-    find = finder(config)
+async def imaged(
+    config: Config, storage: Backend, worker: int, sharing: Sharing, bell: Bell | None = None
+) -> AsyncIterator[Backend]:
+    """Put around all buckets what makes variants, and work on what waits, here or where there is a `bell` for it.
+
+    Raises: StartError.
+    """
+    find, count = finder(config), share_of(config, worker, bell)
     async with AsyncExitStack() as opened:
         store = await opened.enter_async_context(_state(config, sharing))
-        workers = await opened.enter_async_context(workers_of(config))
+        workers = await opened.enter_async_context(workers_of(config, count))
         hook = await opened.enter_async_context(_hook(config))
-        queue, keeper, telling = Queue(store, scope_of(config)), Keeper(storage, workers, find), Telling(hook)
-        working = Working(queue, keeper, find, telling, at_once=4 * _processes(config))
+        queue = Queue(store, scope_of(config), bell.ring if bell else None)
+        keeper, telling = Keeper(storage, workers, find), Telling(hook)
+        background: list[Work] = []
+        if works_here(config, worker, bell):
+            background.append(Working(queue, keeper, find, telling, at_once=4 * count).run)
+        if bell and bell.is_for(worker):
+            opened.enter_context(bell.answered(queue.news.set))
         if worker == 0:
+            background.append(partial(keep_house, queue))
             for pictures in _pictures(config).values():
                 telling.begins(pictures)
         most = config.images.queue.max_jobs
         imaging = Imaging(storage, Making(find, queue, keeper, workers, telling, Checking(keeper, telling), most))
         try:
-            async with beside(working.run, *([partial(keep_house, queue)] if worker == 0 else [])):
+            async with beside(*background):
                 yield imaging
         finally:
             with suppress(TimeoutError):
@@ -83,10 +95,10 @@ def scope_of(config: Config) -> Scope:
     return Scope(places, places.pop(EVERY_OTHER, None))
 
 
-def workers_of(config: Config) -> Workers:
-    """Return the processes that one process of the gateway has."""
-    said = config.images
-    return Workers(_processes(config), nice=said.nice, timeout=said.timeout, memory=said.memory, folder=_folder(config))
+def workers_of(config: Config, count: int | None = None) -> Workers:
+    """Return the processes that one process of the gateway has, so many if it is said."""
+    said, count = config.images, count or _each(config)
+    return Workers(count, nice=said.nice, timeout=said.timeout, memory=said.memory, folder=_folder(config))
 
 
 def _pictures(config: Config) -> Mapping[str, Pictures]:
@@ -119,10 +131,31 @@ def _place(config: Config, bucket: Bucket) -> str:
     return sha256(json.dumps([*told, str(path), bucket.name, bucket.prefix]).encode()).hexdigest()[:16]
 
 
-def _processes(config: Config) -> int:
+def works_here(config: Config, worker: int, bell: Bell | None) -> bool:
+    """Say whether it is this process that makes what no client waits for.
+
+    The one beside the workers does, if there is one, and if by the configuration of now there would be one.
+    """
+    is_beside = bell is not None and bell.is_for(worker)
+    return is_beside == (bell is not None and config.images_beside)
+
+
+def share_of(config: Config, worker: int, bell: Bell | None) -> int:
+    """Return how many of the processes that decode are this one's: half are the clients', if any waits for pictures."""
+    if bell is None or not config.images_beside:
+        return _each(config)
+    wait = any(bucket.images and bucket.images.keeps_clients for bucket in config.buckets.values())
+    later = max(_all(config) // 2, 1) if wait else _all(config)
+    return later if bell.is_for(worker) else _each(config, later)
+
+
+def _each(config: Config, taken: int = 0) -> int:
+    return max((_all(config) - taken) // config.worker_count, 1)
+
+
+def _all(config: Config) -> int:
     wanted = config.images.workers
-    all_of_them = len(os.sched_getaffinity(0)) if wanted == "auto" else wanted
-    return max(all_of_them // config.worker_count, 1)
+    return len(os.sched_getaffinity(0)) if wanted == "auto" else wanted
 
 
 def _folder(config: Config) -> Path | None:

@@ -69,11 +69,12 @@ async def replicated_routes(  # noqa: PLR0913  what is the whole gateway's, hand
     *,
     ledger: Ledger,
     tell: Tell = unheard,
+    votes: bool = True,
 ) -> AsyncIterator[Mapping[str, Backend]]:
     """Open what stands behind each bucket of several storages, by its name in the configuration.
 
     What is open already and the same is shared, so that it goes on as the node that it is. The first worker hears of
-    each bucket how it does, by `tell`. Raises: StartError.
+    each bucket how it does, by `tell`. Who answers no clients has no vote on failing over. Raises: StartError.
     """
     wanted = {name: bucket for name, bucket in config.buckets.items() if bucket.elsewhere}
     if not wanted:
@@ -89,7 +90,7 @@ async def replicated_routes(  # noqa: PLR0913  what is the whole gateway's, hand
             if bucket.migrate_from:
                 running = partial(_moving, config, name, backends, store, ledger=ledger)
             else:
-                made = partial(_Route, config, name, backends, store, ledger=ledger, tell=tell)
+                made = partial(_Route, config, name, backends, store, ledger=ledger, tell=tell, votes=votes)
                 running = partial(_running, made, first=worker == 0)
             storages[name] = await opened.enter_async_context(sharing.use(_made_of(config, name), running))
         yield {name: Private(storage) for name, storage in storages.items()}
@@ -147,7 +148,15 @@ class _Route:
     """All that one replicated bucket is made of, in this process."""
 
     def __init__(  # noqa: PLR0913  what is the whole gateway's, handed on
-        self, config: Config, name: str, backends: Mapping[str, Backend], store: Store, *, ledger: Ledger, tell: Tell
+        self,
+        config: Config,
+        name: str,
+        backends: Mapping[str, Backend],
+        store: Store,
+        *,
+        ledger: Ledger,
+        tell: Tell,
+        votes: bool,
     ) -> None:
         bucket, node = config.buckets[name], new_id()
         self._config, self._name, self._automatic = config, name, bucket.failover == "auto"
@@ -165,7 +174,8 @@ class _Route:
         self._timing = timing_of(config, bucket)
         fallback = bucket.fallback.backend if bucket.fallback else ""
         self._journal = Journal(store, name, node, list(self._mirrors), self._timing, fallback=fallback)
-        self._member = Member(self._journal, self._primary.vote, self._timing, automatic=self._automatic)
+        vote = self._primary.vote if votes else None
+        self._member = Member(self._journal, vote, self._timing, automatic=self._automatic)
         self._mirroring = {mirror.backend: self._mirroring_of(mirror) for mirror in bucket.mirrors}
         follow = [self._mirroring[mirror.backend].follow for mirror in bucket.mirrors if mirror.mode == "sync"]
         self._echo = Echo(name, self._fallback) if self._fallback else None

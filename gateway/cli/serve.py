@@ -51,7 +51,7 @@ class Once:
 @contextmanager
 def _shared_metrics(config: Config) -> Iterator[str]:
     """Give the metrics of several processes a folder to meet in; it has to be named before they are imported."""
-    if config.worker_count == 1:
+    if config.is_one_process:
         yield ""
         return
     shared = tempfile.mkdtemp(prefix="gateway-metrics-")

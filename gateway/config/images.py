@@ -183,6 +183,16 @@ class BucketImages(Section):
     accept: tuple[Literal["jpeg", "png", "webp", "gif", "avif"], ...] = ("jpeg", "png", "webp", "gif", "avif")
     rules: Annotated[tuple[ImageRule, ...], BeforeValidator(_some)]
 
+    @property
+    def keeps_clients(self) -> bool:
+        """Whether clients wait for what is made, or for their images to be looked at."""
+        return self.on_invalid == "reject" or any((rule.mode or self.mode) == "sync" for rule in self.rules)
+
+    @property
+    def makes_later(self) -> bool:
+        """Whether variants are made for which no client waits."""
+        return any((rule.mode or self.mode) == "async" for rule in self.rules)
+
 
 def limits_of(said: BucketImages) -> Limits:
     """Return the limits of a bucket's images."""

@@ -347,6 +347,20 @@ class Config(Section):
         return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
 
     @property
+    def images_beside(self) -> bool:
+        """Whether a process beside the workers makes the variants for which no client waits.
+
+        What a storage has in memory is there for one process only.
+        """
+        later = any(bucket.images and bucket.images.makes_later for bucket in self.buckets.values())
+        return later and not any(isinstance(backend, Memory) for backend in self.backends.values())
+
+    @property
+    def is_one_process(self) -> bool:
+        """Whether one process does everything."""
+        return self.worker_count == 1 and not self.images_beside
+
+    @property
     def keeps_state(self) -> bool:
         """Whether anything is written down in the database."""
         return any(bucket.elsewhere or bucket.images for bucket in self.buckets.values())

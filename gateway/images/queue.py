@@ -5,7 +5,7 @@ So a job too many does no harm, and one for each key is enough, whatever happene
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -86,9 +86,10 @@ class Waiting(NamedTuple):
 class Queue:
     """The jobs of all buckets. Methods that wait may raise ServiceUnavailable."""
 
-    def __init__(self, store: Store, scope: Scope) -> None:
+    def __init__(self, store: Store, scope: Scope, ring: Callable[[], None] | None = None) -> None:
+        """Tell by `ring`, too, when there may be something to do: where that is done in another process."""
         self.news = asyncio.Event()  # set when there may be something to do
-        self._store, self._scope = store, scope
+        self._store, self._scope, self._ring = store, scope, ring
         self._covered = scope.covers(IMAGE_JOBS.c.bucket)
         self._first = select(func.min(IMAGE_JOBS.c.due)).where(~IMAGE_JOBS.c.failed, self._covered)
         self._oldest = _oldest(self._covered)
@@ -150,7 +151,12 @@ class Queue:
                 waiting = len(self._ended) + len(self._done)
                 log.warning("image_writes_not_ended", count=waiting, error=name_of(error))
                 await asyncio.sleep(next(pauses, _PAUSES[-1]))
-            self.news.set()
+            self._tell()
+
+    def _tell(self) -> None:
+        self.news.set()
+        if self._ring:
+            self._ring()
 
     async def _write_ended(self) -> None:
         if batch := self._ended[:AT_ONCE]:
@@ -168,7 +174,7 @@ class Queue:
         """Have keys looked at."""
         keys = [(self._scope.stored(at.bucket), at.key) for at in ats]
         await self._store.run(lambda tx: _add(tx, keys))
-        self.news.set()
+        self._tell()
 
     async def take(self, limit: int) -> Sequence[Job]:
         """Take on jobs that are due, those first that have waited longest."""

@@ -105,8 +105,8 @@ class Journal(Part):
 
     # --- modes ---
 
-    async def beat(self, vote: Vote, *, automatic: bool) -> Standing:
-        """Renew the node's lease and say what it sees; change the mode if it is due."""
+    async def beat(self, vote: Vote | None, *, automatic: bool) -> Standing:
+        """Renew the node's lease and say what it sees, if it votes; change the mode if it is due."""
         return await self._run(modes.beat, vote, automatic=automatic)
 
     async def turn(self, to: Mode, reason: str, *, pin: bool = False) -> Mode:

@@ -19,10 +19,13 @@ OVER: Final = -1.0
 class Member:
     """Keeps the node's lease alive, and knows the mode for as long as that is certain.
 
-    `vote` tells what this node has seen of the primary. Without `automatic` only the operator changes the mode.
+    `vote` tells what this node has seen of the primary; one without it does not count, neither for nor against, since
+    what it sees is not what clients do. Without `automatic` only the operator changes the mode.
     """
 
-    def __init__(self, journal: Journal, vote: Callable[[], Vote], timing: Timing, *, automatic: bool = True) -> None:
+    def __init__(
+        self, journal: Journal, vote: Callable[[], Vote] | None, timing: Timing, *, automatic: bool = True
+    ) -> None:
         self._journal, self._vote, self._timing, self._automatic = journal, vote, timing, automatic
         self._standing = Standing(Mode.NORMAL, 0, OVER, OVER)
         self._mode_until = self._node_until = OVER
@@ -66,7 +69,7 @@ class Member:
         """Renew lease and vote once. Where the journal cannot be asked, what was certain runs out by itself."""
         asked = self._now()
         try:
-            standing = await self._journal.beat(self._vote(), automatic=self._automatic)
+            standing = await self._journal.beat(self._vote() if self._vote else None, automatic=self._automatic)
         except ServiceUnavailable as error:
             log.warning("journal_unreachable", error=name_of(error))
             return

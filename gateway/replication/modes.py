@@ -41,8 +41,8 @@ def introduce(tx: Transaction, scope: Scope) -> None:
     tx.connection.execute(upsert(tx.connection.dialect.name, ROUTES, ("name",)), values)
 
 
-def beat(tx: Transaction, scope: Scope, vote: Vote, *, automatic: bool) -> Standing:
-    """Renew a node's lease, take its vote, and change the mode if it is due.
+def beat(tx: Transaction, scope: Scope, vote: Vote | None, *, automatic: bool) -> Standing:
+    """Renew a node's lease, take its vote, if it has one, and change the mode if it is due.
 
     The mode is read under the route's lock: it cannot be left by a change that reckons with leases given before this
     one, while this one is given.
@@ -111,11 +111,13 @@ def fence(tx: Transaction, scope: Scope) -> Phase:
     return phase
 
 
-def _renew(tx: Transaction, scope: Scope, vote: Vote) -> None:
+def _renew(tx: Transaction, scope: Scope, vote: Vote | None) -> None:
     dialect, until = tx.connection.dialect.name, tx.now + scope.rules.timing.node_lease
     tx.connection.execute(
         upsert(dialect, NODES, ("id",), taken("lease_until")), {"id": scope.node, "lease_until": until}
     )
+    if vote is None:
+        return
     tx.connection.execute(
         upsert(dialect, VOTES, ("route", "node"), taken("down_for", "up_for", "at")),
         {"route": scope.route, "node": scope.node, "at": tx.now, **vote._asdict()},

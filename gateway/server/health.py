@@ -44,13 +44,14 @@ class Reach(IntEnum):
 class Board:
     """A row of bytes for each worker: its state, and whether it reaches each of the backends.
 
-    What a byte is about never changes: backends are added, and one that is gone is known to no worker any more.
+    Processes `beside` the workers have rows, too, that nobody is told of: whether requests are answered is not theirs
+    to say. What a byte is about never changes: backends are added, and one that is gone is known to no worker any more.
     """
 
-    def __init__(self, workers: int, backends: Iterable[str]) -> None:
+    def __init__(self, workers: int, backends: Iterable[str], beside: int = 0) -> None:
         self.workers = workers
         self.slate = Slate()  # what is told of the configuration and of replicated buckets
-        self._cells = mmap.mmap(-1, workers * WIDTH)
+        self._cells = mmap.mmap(-1, (workers + beside) * WIDTH)
         self._names = mmap.mmap(-1, NAMES)  # a line for each, in JSON
         self._columns: dict[str, int] = {}
         self._read = 0  # how much of the names

@@ -1,6 +1,7 @@
 """One process or several: how the workers, the admin port and their metrics are set up around a plan."""
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ class Launch:
     def run(self) -> int:
         """Serve until told to end. Return the exit code."""
         raise_limit()
-        if self.plan.board.workers == 1:
+        if self._count == 1 and not self.plan.beside:
             uvloop.run(work(replace(self.plan, admin=self.admin)))
             return 0
         relay = Relay(self.plan.source)
@@ -37,8 +38,13 @@ class Launch:
 
     def supervise(self, relay: Relay) -> int:
         """Have children serve, and pass on to them what is new. Return the exit code."""
+        gc.collect()
+        gc.freeze()  # who looks for cycles among what is there now would write on pages that all share
         workers: dict[str, Job] = {str(number): partial(self._worker, number) for number in range(self._count)}
         helpers: dict[str, Job] = {"admin": self._admin} if self.admin else {}
+        helpers |= {
+            name: partial(self._beside, name, number) for number, name in enumerate(self.plan.beside, self._count)
+        }
         return Supervisor(workers, helpers, self._was_ready, self._clean_up, relay.post).run()
 
     @property
@@ -47,6 +53,9 @@ class Launch:
 
     def _worker(self, number: int, parent: int) -> None:
         uvloop.run(work(self.plan, number, parent))
+
+    def _beside(self, name: str, number: int, parent: int) -> None:
+        uvloop.run(work(self.plan.without_port(name), number, parent))
 
     def _admin(self, parent: int) -> None:
         uvloop.run(_serve_admin(self, parent))

@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import structlog
@@ -46,8 +46,14 @@ class Plan:
     sockets: Sequence[socket.socket]
     certificate: Certificate | None
     admin: Sequence[socket.socket] = ()  # only where one process does everything
+    beside: Sequence[str] = ()  # processes that have work of their own and no port, numbered after the workers
+    name: str = ""  # of such a process
     ready: Callable[[], None] = lambda: None
     examine: Callable[[Any], Awaitable[dict[str, Any]]] | None = None  # the backends, for who asks at the admin port
+
+    def without_port(self, name: str) -> "Plan":
+        """Return what a process does that nobody connects to."""
+        return replace(self, name=name, sockets=(), certificate=None, ready=lambda: None)
 
     def examiner(self) -> Examine | None:
         """Return what examines the backends of the settings that are current then."""
@@ -57,6 +63,7 @@ class Plan:
 
 async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
     """Serve until SIGTERM or SIGINT, or until the pipe `parent` ends with the process that holds its other end."""
+    name = plan.name or number
     stop, hangup = _stop_on_signals(plan.certificate, alone=parent < 0)
     if parent >= 0:
         asyncio.get_running_loop().add_reader(parent, stop.set)
@@ -74,7 +81,7 @@ async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
         listener = Listener(succession, gateway.limits)
         await listener.start(plan.sockets, plan.certificate.context if plan.certificate else None)
         plan.board.set_state(number, State.READY)
-        log.info("serving", worker=number, seconds=round(time.monotonic() - started, 6))
+        log.info("serving", worker=name, seconds=round(time.monotonic() - started, 6))
         plan.ready()
         renewal = Renewal(plan, number, succession, listener, lookout, gateway)
         async with asyncio.TaskGroup() as tasks:
@@ -83,7 +90,7 @@ async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
                 background.append(tasks.create_task(plan.certificate.follow()))
             await stop.wait()
             plan.board.set_state(number, State.DRAINING)
-            log.info("draining", worker=number, limit=renewal.gateway.drain)
+            log.info("draining", worker=name, limit=renewal.gateway.drain)
             await listener.drain(renewal.gateway.drain)
             for task in background:
                 task.cancel()
@@ -100,6 +107,10 @@ class Renewal:
     listener: Listener
     lookout: Lookout
     gateway: Gateway
+
+    @property
+    def _name(self) -> str | int:
+        return self.plan.name or self.number
 
     async def run(self, hangup: asyncio.Event) -> None:
         """Look for ever for settings to take; at once when `hangup` is set."""
@@ -119,15 +130,15 @@ class Renewal:
         except StartError as error:
             return self._refuse(str(error))
         except Exception:  # whatever it is: what served until now goes on
-            log.exception("config_failed", worker=self.number)
+            log.exception("config_failed", worker=self._name)
             return self._refuse("it cannot be opened")
         self.listener.set_limits(self.gateway.limits)
-        log.info("config_reloaded", worker=self.number, seconds=round(time.monotonic() - started, 6))
+        log.info("config_reloaded", worker=self._name, seconds=round(time.monotonic() - started, 6))
         await self.lookout.watch(self.gateway.backends)
         return True
 
     def _refuse(self, problem: str) -> bool:
-        log.error("config_refused", worker=self.number, problem=problem)
+        log.error("config_refused", worker=self._name, problem=problem)
         note_reload(FAILED)
         return False
 

@@ -51,10 +51,10 @@ and no rule asks for a metric or a label that is not there.
 """
 
 LABELS = """
-A counter ends in `_total`; a histogram is `_bucket`, `_sum` and `_count`, and its buckets end at {bounds} seconds. With
-one worker there are also the `process_*` and `python_*` metrics of
-[prometheus_client](https://prometheus.github.io/client_python/collector/): processor time, memory, descriptors. With
-several there are none of those: ask the container or the unit.
+A counter ends in `_total`; a histogram is `_bucket`, `_sum` and `_count`, and its buckets end at {bounds} seconds.
+Where one process does everything (one worker, no [process beside it](images.md#a-process-of-its-own)) there are also
+the `process_*` and `python_*` metrics of [prometheus_client](https://prometheus.github.io/client_python/collector/):
+processor time, memory, descriptors. With several there are none of those: ask the container or the unit.
 
 ## Labels
 

@@ -26,7 +26,8 @@ workers, where [the backends allow it](deployment.md#replicas).
 **Memory.** {start} MB after the start, {peak} MB at the peak of 20 parallel uploads of 64 MiB, for one worker. It
 depends on how many bodies are under way and not on how large they are, and all of them together take no more than
 [`limits.memory`](configuration.md#bodies-and-memory), half of what there is unless it says otherwise: beside it, leave
-150 MB for each worker, and what `images.memory` says for each process that decodes images.
+150 MB for each worker, 100 MB for [the process that makes variants](images.md#a-process-of-its-own) beside them, and
+what `images.memory` says for each process that decodes images.
 
 **Disk.** As much as the objects, and beside it the parts of uploads that are not completed. A
 CompleteMultipartUpload of 64 parts of 16 MiB took {completion} s. Small objects are written as fast as the disk

@@ -1,6 +1,8 @@
 """Variants are objects as all others: they are mirrored, and made while the primary is down."""
 
+import sqlite3
 import subprocess
+from contextlib import closing
 
 import pytest
 
@@ -8,6 +10,7 @@ from tests.gateway_process import GATEWAY, GatewayProcess, running, until
 from tests.images.makers import jpeg, png
 
 RULE = {"match": "in/{path*}", "key": "out/{variant}/{path}", "mode": "sync", "variants": {"small": {"width": 20}}}
+LATER = {"match": "later/{path*}", "key": "made/{variant}/{path}", "variants": {"small": {"width": 20}}}
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def gateway(tmp_path):
     bucket = {"backend": "first", "fallback": "second", "mirrors": ["third"], "failover": "manual"}
     extra = {
         "backends": disks,
-        "buckets": {"media": {**bucket, "images": {"rules": [RULE]}}},
+        "buckets": {"media": {**bucket, "images": {"rules": [RULE, LATER]}}},
         "state": f"sqlite:///{tmp_path}/state/state.db",
         "images": {"workers": 1},
     }
@@ -52,3 +55,11 @@ def test_variants_are_mirrored_and_made_during_an_outage(gateway):
     on_primary = gateway.folder / "first" / "media" / "out" / "small" / "x.jpg"
     until(lambda: on_primary.read_bytes().startswith(b"\x89PNG"))
     assert s3.head_object(Bucket="media", Key="out/small/x.jpg")["ContentType"] == "image/png"
+
+
+def test_variants_that_are_made_beside_the_workers_are_mirrored_and_who_makes_them_has_no_vote(gateway):
+    gateway.client().put_object(Bucket="media", Key="later/x.jpg", Body=jpeg())
+    until((gateway.folder / "third" / "media" / "made" / "small" / "x.jpg").exists)
+    with closing(sqlite3.connect(gateway.folder / "state" / "state.db")) as state:
+        nodes, votes = (state.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("node", "vote"))
+    assert (nodes, votes) == (2, 1)

@@ -52,6 +52,19 @@ async def test_no_lease_of_normal_outlasts_the_barrier(store):
     assert standing.mode_for <= BARRIER - 2
 
 
+async def test_a_node_without_a_vote_keeps_nobody_from_changing_the_mode(store):
+    await journal(store, "other").beat(None, automatic=True)
+    await journal(store).beat(DOWN, automatic=True)
+    assert (await journal(store).state()).epoch == 1
+
+
+async def test_a_node_without_a_vote_changes_the_mode_for_nobody(store):
+    here = journal(store)
+    await here.beat(NOTHING, automatic=True)
+    await journal(store, "other").beat(None, automatic=True)
+    assert (await here.state()).epoch == 0
+
+
 async def test_one_node_of_three_does_not_change_the_mode(store):
     nodes = [journal(store, name) for name in "abc"]
     for node in nodes[1:]:

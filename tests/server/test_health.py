@@ -71,6 +71,20 @@ def test_no_stranger_can_take_the_bucket_that_readiness_looks_for_and_make_gatew
     assert len(asked) == 2
 
 
+def test_who_answers_no_requests_does_not_say_whether_they_are_answered():
+    board = Board(1, ["memory"], beside=1)
+    board.set_state(1, State.READY)
+    board.set_reach(1, "memory", Reach.REACHABLE)
+    assert board.report()[0] is False
+    board.set_state(0, State.READY)
+    board.set_reach(0, "memory", Reach.REACHABLE)
+    board.set_state(1, State.DRAINING)
+    assert board.report() == (
+        True,
+        {"ready": True, "degraded": False, "workers": ["ready"], "backends": {"memory": "reachable"}},
+    )
+
+
 @pytest.mark.parametrize("error", [None, CredentialsRefused(), SlowDown()])
 async def test_a_storage_that_says_no_is_reached(error):
     site = Site("memory")
