@@ -148,12 +148,12 @@ def fold(pairs: Iterable[tuple[str, str]], *, collapse: bool = True) -> dict[str
 def canonical_uri(path: str) -> str:
     """Return the path encoded once, as S3 encodes: no second encoding, no dots or slashes resolved.
 
-    However a client wrote a character (`+`, `%2b`, `%2B`), it stands there in one way, a slash as such: the SDK for
-    Java signs the key `a//b`, and sends it as `a/%2Fb`.
+    However a client wrote a character (`%2b`, `%2B`), it stands there in one way: a blank, which a plus is too, as %20;
+    a slash as such: the SDK for Java signs the key `a//b`, and sends it as `a/%2Fb`.
     """
     if _ENCODED_PATH.fullmatch(path):
         return path
-    return quote(unquote_to_bytes(octets(path)), safe="/") or "/"
+    return quote(unquote_to_bytes(octets(path.replace("+", " "))), safe="/") or "/"
 
 
 def canonical_query(query: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote_plus
 
 from aiohttp.http import RawRequestMessage
 
@@ -123,18 +123,22 @@ def _query(query_string: str) -> dict[str, str]:
     for parameter in query_string.split("&"):
         name, _, value = parameter.partition("=")
         if parameter:
-            query.setdefault(_decoded(name, plus=True), _decoded(value, plus=True))
+            query.setdefault(_decoded(name), _decoded(value))
     return query
 
 
-def _decoded(text: str, *, plus: bool = False) -> str:
-    """Decode a part of a URI. Raises: InvalidURI where an escape is broken or the bytes are no UTF-8."""
-    if text.isascii() and "%" not in text and not (plus and "+" in text):
+def _decoded(text: str) -> str:
+    """Decode a part of a URI. Raises: InvalidURI where an escape is broken or the bytes are no UTF-8.
+
+    A plus stands for a blank in a path, too: S3 reads it so, its console links to keys so, and clients write %2B for a
+    plus. https://github.com/aws/aws-sdk-ruby/issues/654
+    """
+    if text.isascii() and "%" not in text and "+" not in text:
         return text
     if _BROKEN_ESCAPE.search(text):
         raise InvalidURI
     try:
-        decoded = unquote_plus(text, errors="strict") if plus else unquote(text, errors="strict")
+        decoded = unquote_plus(text, errors="strict")
         decoded.encode()
     except UnicodeError as error:
         raise InvalidURI from error
