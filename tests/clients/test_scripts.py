@@ -14,9 +14,11 @@ SCRIPTS = Path(__file__).parent / "scripts"
 KEEPERS = {
     "with_aiobotocore": {"s3fs": "AWS_CA_BUNDLE"},
     "with_boto3": {"boto3": "AWS_CA_BUNDLE", "boto3-1.35": "AWS_CA_BUNDLE"},
+    "with_deltalake": {"polars": "SSL_CERT_FILE"},
     "with_minio": {"minio": "SSL_CERT_FILE"},
     "with_obstore": {"obstore": "SSL_CERT_FILE"},
     "with_opendal": {"opendal": "SSL_CERT_FILE"},
+    "with_polars": {"polars": "SSL_CERT_FILE"},
     "with_pyarrow": {"pyarrow": "AUTHORITY"},
     "with_s3fs": {"s3fs": "AWS_CA_BUNDLE"},
 }
@@ -25,6 +27,7 @@ LACKING = {
     ("s3-moto", "upload_fileobj_sends_a_large_file_in_parts"): "moto tells nothing of a single part",
     ("s3-r2", "parts_may_come_in_any_order_and_twice"): "R2 wants all parts but the last to be of one size",
     ("s3-moto", "of_twenty_that_create_at_once_one_succeeds"): "moto looks first and writes later",
+    ("s3-moto", "of_writers_at_once_each_adds_a_version"): "moto looks first and writes later",
 }
 
 
