@@ -116,7 +116,8 @@ lock-clients:  ## renew the locked clients of the tests (needs uv, npm and go)
 		UV_CUSTOM_COMPILE_COMMAND="make lock-clients" uv pip compile $$client --upgrade --generate-hashes --universal \
 			--python-version 3.11 -q -o $${client%.in}.txt $$(grep -q no-deps $$client && echo --no-deps); done
 	cd tests/clients/js && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --save-exact \
-		@aws-sdk/client-s3@latest @aws-sdk/lib-storage@latest @aws-sdk/s3-request-presigner@latest
+		@aws-sdk/client-s3@latest @aws-sdk/lib-storage@latest @aws-sdk/s3-request-presigner@latest \
+		aws-sdk@latest
 	cd tests/clients/go && go get -u && go mod tidy
 
 .PHONY: clean

@@ -1,17 +1,14 @@
-// Promises to the AWS SDK for JavaScript v3: each exported function is one. `node promises.mjs NAME` keeps it.
+// Promises to the AWS SDK for JavaScript v3.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 
 import * as aws from "@aws-sdk/client-s3";
 import { Upload } from "@aws-sdk/lib-storage";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 
-import * as promises from "./promises.mjs";
+import { Bucket, KEYS, data, pieces, same } from "./given.mjs";
 
 const s3 = new aws.S3Client({ forcePathStyle: true });
-const Bucket = process.env.BUCKET;
-const KEYS = ["plain", "a/b/c", "sp ace+plus&=?#%41", "<xml> \"q\" 'q'", "größe/日本語/🦀", "~-_.!*'();:@$,[]{}|^`\\"];
 
 export async function bytesAndKeysRoundTrip() {
   for (const [number, Key] of KEYS.entries()) {
@@ -141,19 +138,3 @@ export async function errorsHaveTheNamesThatProgramsWaitFor() {
 async function content(Key, more = {}) {
   return (await s3.send(new aws.GetObjectCommand({ Bucket, Key, ...more }))).Body.transformToByteArray();
 }
-
-function data(size) {
-  const block = createHash("shake256", { outputLength: Math.min(size, 65_521) || 1 }).update(String(size)).digest();
-  return Buffer.alloc(size, block);
-}
-
-function* pieces(content, size) {
-  for (let start = 0; start < content.length; start += size) yield content.subarray(start, start + size);
-}
-
-function same(got, sent) {
-  const [a, b] = [got, sent].map((bytes) => createHash("sha256").update(bytes).digest("hex"));
-  assert.equal(a, b, `sent ${sent.length} bytes, got ${got.length} others`);
-}
-
-await promises[process.argv[2]]();
