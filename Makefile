@@ -117,7 +117,7 @@ lock-clients:  ## renew the locked clients of the tests (needs uv, npm and go)
 			--python-version 3.11 -q -o $${client%.in}.txt $$(grep -q no-deps $$client && echo --no-deps); done
 	cd tests/clients/js && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --save-exact \
 		@aws-sdk/client-s3@latest @aws-sdk/lib-storage@latest @aws-sdk/s3-request-presigner@latest \
-		aws-sdk@latest
+		aws-sdk@latest minio@latest
 	cd tests/clients/go && go get -u && go mod tidy
 
 .PHONY: clean

@@ -33,7 +33,7 @@ def test_the_page_names_the_locked_version(lock, package):
 
 def test_the_page_names_the_versions_of_the_sdks():
     locked = json.loads((HERE / "js" / "package-lock.json").read_text())
-    for package in ("@aws-sdk/client-s3", "aws-sdk"):
+    for package in ("@aws-sdk/client-s3", "aws-sdk", "minio"):
         assert f"| {locked['packages'][f'node_modules/{package}']['version']} |" in PAGE
     [go] = re.findall(r"service/s3 v(\S+)", (HERE / "go" / "go.mod").read_text())
     assert f"| {go} |" in PAGE
