@@ -121,8 +121,9 @@ def test_what_waits_when_the_gateway_ends_is_done_when_it_is_back(gateway):
     until(lambda: waiting(gateway) == (0, 0, 0))
     beside.kill()
     put(gateway, "second")
+    family = children(gateway)
     assert gateway.stop() == 0
-    assert psutil.Process().children() == []
+    assert not any(each.is_running() for each in family)
     gateway.start()
     awaited(gateway, "second")
 
