@@ -80,8 +80,8 @@ async def work(plan: Plan, number: int = 0, parent: int = -1) -> None:
         _keep_freed_memory()
         listener = Listener(succession, gateway.limits)
         await listener.start(plan.sockets, plan.certificate.context if plan.certificate else None)
-        plan.board.set_state(number, State.READY)
         log.info("serving", worker=name, seconds=round(time.monotonic() - started, 6))
+        plan.board.set_state(number, State.READY)
         plan.ready()
         renewal = Renewal(plan, number, succession, listener, lookout, gateway)
         async with asyncio.TaskGroup() as tasks:
